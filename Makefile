@@ -1,0 +1,76 @@
+# Everything from a fresh checkout: Python 3.11 or newer and make are enough.
+# Has to work with GNU make 3.81, the one of macOS.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench golden clean programs-demo programs-test
+
+ARGS ?=
+PYTEST_ARGS ?= -n 2 --dist loadgroup
+PYTHON ?=
+export PYTHON
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+PRISM := tests/contract/node_modules/.stamp
+
+# Without a Python that runs (removed, upgraded) the stamps beside it mean nothing.
+$(shell [ -x .venv/bin/python ] || rm -f .venv/.stamp-run .venv/.stamp-dev)
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'make demo ARGS="--fault balance_exhausted"    make test PYTEST_ARGS="-k balance"'
+	@echo 'SYSTEM_PACKAGES=skip: install nothing outside this folder    CI=true: skip no test'
+
+demo: .venv/.stamp-run programs-demo ## the exporter against its own sandbox, with Prometheus and Alertmanager
+	@$(BIN)/twofa-exporter demo $(ARGS)
+
+test: check programs-test $(if $(wildcard tests/contract/package.json),$(PRISM)) ## lint, types, then all tests
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: .venv/.stamp-dev ## format, lint and types, without tests
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+
+bench: .venv/.stamp-dev ## measure start-up, memory and a check run against their goals
+	@failed=0; for file in tests/bench/bench_*.py; do \
+		$(BIN)/python -m "tests.bench.$$(basename "$$file" .py)" || failed=1; \
+	done; exit $$failed
+
+golden: .venv/.stamp-dev ## rewrite the golden files; review the diff
+	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_exporter_metrics.py tests/test_exporter_config.py
+	@git --no-pager diff --stat -- tests
+
+clean: ## remove all that the other targets made
+	@rm -rf .venv tests/contract/node_modules build dist demo-data
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find checks exporter tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@bash tests/venv.sh
+
+.venv/.stamp-run: pyproject.toml | .venv/bin/python
+	@echo 'Installing twofa-exporter and its dependencies into .venv'
+	@$(PIP) install --editable .
+	@touch $@
+
+.venv/.stamp-dev: pyproject.toml | .venv/bin/python
+	@echo 'Installing twofa-exporter, its dependencies and the tools of its tests into .venv'
+	@$(PIP) install 'pip>=25.1'  # brings --group; the pip that comes with Python may be older
+	@$(PIP) install --editable . --group dev
+	@touch .venv/.stamp-run $@
+
+programs-demo programs-test:
+	@bash tests/system_packages.sh $(patsubst programs-%,%,$@)
+
+# The mock server of the contract tests. Without it they skip, except in CI.
+$(PRISM): tests/contract/package.json | programs-test
+	@echo 'Installing the mock server of the contract tests into tests/contract/node_modules'
+	@if npm install --prefix tests/contract --no-audit --no-fund --no-package-lock --loglevel error; then \
+		touch $@; \
+	elif [ "$$CI" = true ]; then \
+		exit 1; \
+	else \
+		echo 'npm could not: the contract tests will be skipped.' >&2; \
+	fi
