@@ -1,0 +1,151 @@
+"""What checks ask of the outside world, as small protocols: an adapter implements those it can.
+
+Every method may raise ``ProviderError``; "may not be read" is told apart from "is not there".
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+from .messages.receipt import Receipt
+from .result import ServiceComponent
+
+
+class AccountState(StrEnum):
+    """Whether an account is in use."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A provider account as the provider sees it."""
+
+    state: AccountState
+    restriction: str | None = None  # in words: what keeps it from sending to everybody
+    unreadable: tuple[str, ...] = ()  # in words: what these credentials may not read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    """An amount in a currency."""
+
+    amount: float
+    currency: str  # ISO 4217
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecentSpend:
+    """Spend by calendar day, UTC, as usage records give it."""
+
+    total: Money  # since the account's beginning
+    today: float
+    yesterday: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """A number or a messaging service that sends our messages."""
+
+    label: str  # shown to humans: never a whole phone number
+    exists: bool = True
+    sends_sms: bool = True
+    pool_size: int | None = None  # senders in a messaging service's pool; None for a single number
+    registration_problem: str | None = None  # in words; None when registered, not needed or not readable
+    unreadable: tuple[str, ...] = ()  # in words: what these credentials may not read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountryPermissions:
+    """Which countries the account may send to."""
+
+    refused: tuple[str, ...] = ()  # ISO 3166 alpha-2
+    unknown: tuple[str, ...] = ()  # asked for, but the provider gave no answer
+    readable: bool = True
+
+
+class IncidentImpact(StrEnum):
+    """How bad an incident is. The words are those of Atlassian Statuspage's API v2."""
+
+    NONE = "none"
+    MINOR = "minor"
+    MAJOR = "major"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """An unresolved incident on a status page."""
+
+    name: str = field(repr=False)  # free text from outside
+    impact: IncidentImpact
+    components: tuple[str, ...]  # names; empty when the page names none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """A status page at one moment."""
+
+    components: tuple[ServiceComponent, ...]
+    incidents: tuple[Incident, ...]
+
+
+@runtime_checkable
+class CredentialsClient(Protocol):
+    """Can tell whether its credentials are accepted."""
+
+    def verify_credentials(self) -> None:
+        """Make the cheapest call that any kind of credential may make; raise when it is refused."""
+
+
+@runtime_checkable
+class AccountClient(Protocol):
+    """Can read the account itself."""
+
+    def fetch_account(self) -> Account:
+        """Return the account's state and restrictions."""
+
+
+@runtime_checkable
+class BalanceClient(Protocol):
+    """Can read money."""
+
+    def fetch_balance(self) -> Money | None:
+        """Return the balance, or None for an account that has none of its own (a sub-account)."""
+
+    def fetch_spend(self) -> RecentSpend | None:
+        """Return what was spent, or None when these credentials may not read it."""
+
+
+@runtime_checkable
+class SendersClient(Protocol):
+    """Can read numbers, messaging services, registrations and permissions."""
+
+    def fetch_number(self, number: str) -> Sender:
+        """Return what the account knows of one E.164 number."""
+
+    def fetch_messaging_service(self, sid: str, *, countries: Sequence[str]) -> Sender:
+        """Return what the account knows of one messaging service, as far as it sends to ``countries``."""
+
+    def fetch_country_permissions(self, countries: Sequence[str]) -> CountryPermissions:
+        """Return which of the ISO 3166 alpha-2 ``countries`` the account may not send to."""
+
+
+@runtime_checkable
+class ServiceStatusClient(Protocol):
+    """Can read a status page."""
+
+    def fetch_service_status(self) -> ServiceStatus:
+        """Return components and unresolved incidents."""
+
+
+@runtime_checkable
+class MessageLogClient(Protocol):
+    """Can read the log of sent messages."""
+
+    def read_messages(self, *, since: datetime) -> Iterator[Receipt]:
+        """Yield every outbound message created at or after ``since`` (aware, UTC), newest first."""

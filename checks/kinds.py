@@ -1,0 +1,114 @@
+"""The literal table of check kinds: what each needs, what it can say and the function that does it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from .account import AccountSettings, check_account
+from .balance import BalanceSettings, check_balance
+from .clients import (
+    AccountClient,
+    BalanceClient,
+    CredentialsClient,
+    MessageLogClient,
+    SendersClient,
+    ServiceStatusClient,
+)
+from .credentials import CredentialsSettings, check_credentials
+from .delivery import DeliverySettings, check_delivery
+from .past import Past
+from .reason import Reason
+from .result import CheckResult
+from .senders import SendersSettings, check_senders
+from .service_status import ServiceStatusSettings, check_service_status
+from .settings import CheckSettings
+
+CheckFunction = Callable[[Any, Any, Past], CheckResult]
+
+_CANNOT_FIND_OUT: Final = (
+    Reason.UNREACHABLE,
+    Reason.TIMEOUT,
+    Reason.TLS_FAILED,
+    Reason.BAD_RESPONSE,
+    Reason.INTERNAL,
+)
+
+_ANY_API_CALL: Final = (
+    Reason.CREDENTIALS_REJECTED,
+    Reason.PERMISSION_MISSING,
+    Reason.ACCOUNT_SUSPENDED,
+    Reason.PROVIDER_OUTAGE,
+    Reason.RATE_LIMITED,
+    *_CANNOT_FIND_OUT,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckKind:
+    """One kind of check."""
+
+    settings: type[CheckSettings]
+    needs: type  # the protocol that the target's client must implement
+    function: CheckFunction
+    reasons: tuple[Reason, ...]  # all that it can give, in the order of checks/reason.py
+    once_per_target: bool = False  # it measures something of the target, which can have one value only
+
+
+def _timeless(function: Callable[[Any, Any], CheckResult]) -> CheckFunction:
+    """Adapt a check that asks nothing of the past."""
+
+    def run(client: Any, settings: Any, past: Past) -> CheckResult:  # noqa: ARG001  # that is the point
+        return function(client, settings)
+
+    return run
+
+
+def _reasons(*own: Reason, calls: tuple[Reason, ...] = _ANY_API_CALL) -> tuple[Reason, ...]:
+    can_give = {Reason.OK, *own, *calls}
+    return tuple(reason for reason in Reason if reason in can_give)
+
+
+KINDS: Final[Mapping[str, CheckKind]] = MappingProxyType(
+    {
+        "credentials": CheckKind(
+            settings=CredentialsSettings,
+            needs=CredentialsClient,
+            function=_timeless(check_credentials),
+            reasons=_reasons(),
+        ),
+        "account": CheckKind(
+            settings=AccountSettings,
+            needs=AccountClient,
+            function=_timeless(check_account),
+            reasons=_reasons(Reason.ACCOUNT_RESTRICTED),
+        ),
+        "balance": CheckKind(
+            settings=BalanceSettings,
+            needs=BalanceClient,
+            function=check_balance,
+            reasons=_reasons(Reason.BALANCE_EXHAUSTED, Reason.BALANCE_LOW),
+            once_per_target=True,
+        ),
+        "senders": CheckKind(
+            settings=SendersSettings,
+            needs=SendersClient,
+            function=_timeless(check_senders),
+            reasons=_reasons(Reason.SENDER_INVALID, Reason.SENDER_UNREGISTERED, Reason.COUNTRY_NOT_PERMITTED),
+        ),
+        "service_status": CheckKind(
+            settings=ServiceStatusSettings,
+            needs=ServiceStatusClient,
+            function=_timeless(check_service_status),
+            reasons=_reasons(Reason.PROVIDER_OUTAGE, Reason.PROVIDER_DEGRADED, calls=_CANNOT_FIND_OUT),
+            once_per_target=True,
+        ),
+        "delivery": CheckKind(
+            settings=DeliverySettings,
+            needs=MessageLogClient,
+            function=check_delivery,
+            reasons=_reasons(Reason.DELIVERY_FAILING, Reason.DELIVERY_SLOW, Reason.NO_TRAFFIC),
+            once_per_target=True,
+        ),
+    }
+)

@@ -1,0 +1,29 @@
+"""What a phone number tells of itself, and how it is shown."""
+
+from typing import Final
+
+import phonenumbers
+
+UNKNOWN_COUNTRY: Final = "unknown"
+
+
+def country_of(number: str) -> str:
+    """Return the ISO 3166 alpha-2 code for an E.164 number, or ``UNKNOWN_COUNTRY``.
+
+    Satellite and other numbers of no country (region ``001`` in the metadata) are unknown too.
+    """
+    try:
+        parsed = phonenumbers.parse(number, None)
+    except phonenumbers.NumberParseException:
+        return UNKNOWN_COUNTRY
+    region = phonenumbers.region_code_for_number(parsed)
+    if region is None or not region.isalpha():
+        return UNKNOWN_COUNTRY
+    return region
+
+
+def mask_number(number: str) -> str:
+    """Return a phone number that a colleague recognises and nobody can call: ``+49********12``."""
+    shown = 3 if number.startswith("+") else 0
+    hidden = max(0, len(number) - shown - 2)
+    return f"{number[:shown]}{'*' * hidden}{number[shown + hidden :]}"

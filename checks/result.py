@@ -1,0 +1,84 @@
+"""What a check found: a reason, a line for a human and what was measured on the way."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from .messages.receipt import Receipt
+from .reason import Outcome, Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """Money in a provider account at one moment."""
+
+    amount: float
+    currency: str  # ISO 4217
+    runway_seconds: float | None = None  # at the current spend, the time until 0; None when not known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """Money spent on a provider account since its beginning: only ever grows."""
+
+    total: float
+    currency: str  # ISO 4217
+
+
+class ServiceState(StrEnum):
+    """What a provider says of a part of its service. The words are those of Atlassian Statuspage's API v2."""
+
+    OPERATIONAL = "operational"
+    UNDER_MAINTENANCE = "under_maintenance"
+    DEGRADED_PERFORMANCE = "degraded_performance"
+    PARTIAL_OUTAGE = "partial_outage"
+    MAJOR_OUTAGE = "major_outage"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceComponent:
+    """One part of a provider's service, as its status page names it."""
+
+    component: str
+    state: ServiceState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageLog:
+    """What one reading of a provider's message log brought."""
+
+    receipts: tuple[Receipt, ...] = field(repr=False)  # newest first; the same message may come again next time
+    read_until: datetime  # aware, UTC: every message created before this has been read at least once
+    latency_seconds: float | None = None  # 90 % of the recent messages took no longer
+
+
+Measured = Balance | Spend | ServiceComponent | MessageLog
+"""Everything a check can measure. `exporter/metrics.py` matches on it exhaustively: adding a member
+without a metric does not pass mypy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """What a check found. The reason implies the outcome, so the two never contradict."""
+
+    reason: Reason
+    detail: str = ""  # one line for a human; never a label, never a secret or a phone number
+    measured: tuple[Measured, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether the check passed, failed or could not find out."""
+        return self.reason.outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRun:
+    """One run of a configured check: what the runner adds to the result."""
+
+    check: str
+    kind: str
+    target: str
+    result: CheckResult
+    started_at: datetime  # aware, UTC
+    finished_at: datetime  # aware, UTC
+    duration_seconds: float  # by the monotonic clock
