@@ -1,0 +1,1 @@
+"""The application: Prometheus exporter, scheduler, storage, web and command line."""

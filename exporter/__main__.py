@@ -1,0 +1,5 @@
+"""``python -m exporter``, for a checkout."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,230 @@
+"""The commands of ``twofa-exporter``: what each takes, and which parts it puts together."""
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from .logs import LogFormat, LogLevel, configure
+from .report import ReportFormat
+
+USAGE_ERROR = 2
+
+ConfigFile = Annotated[
+    Path, typer.Option("--config.file", help="The configuration file.", show_default=True, dir_okay=False)
+]
+ListenAddresses = Annotated[
+    list[str],
+    typer.Option("--web.listen-address", help="Where to serve metrics and the status page; may be given again."),
+]
+TelemetryPath = Annotated[str, typer.Option("--web.telemetry-path", help="The path of the metrics.")]
+StoragePath = Annotated[Path, typer.Option("--storage.path", help="The database; made when it is not there.")]
+Level = Annotated[LogLevel, typer.Option("--log.level", help="The least severity that is logged.")]
+Format = Annotated[LogFormat, typer.Option("--log.format", help="How log lines are written.")]
+Faults = Annotated[
+    list[str], typer.Option("--fault", help="A fault to begin with, by the reason it causes; may be given again.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same traffic.")]
+Speed = Annotated[float, typer.Option("--speed", min=0.001, max=1000, help="How many times the traffic of 1.")]
+History = Annotated[float, typer.Option("--history-hours", min=0, max=48, help="Hours of traffic at the start.")]
+
+DEFAULT_CONFIG = Path("twofa-exporter.yml")
+DEFAULT_LISTEN_ADDRESS = "127.0.0.1:10687"
+DEFAULT_STORAGE = Path("twofa-exporter.db")
+
+
+def build() -> typer.Typer:
+    """Return the command line."""
+    return app
+
+
+app = typer.Typer(
+    name="twofa-exporter",
+    help="Knows that clients stop receiving 2FA codes, and why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+config_app = typer.Typer(name="config", help="Look at the configuration.", no_args_is_help=True)
+app.add_typer(config_app)
+
+
+def _refuse(problems: Iterable[str]) -> NoReturn:
+    for problem in problems:
+        typer.echo(problem, err=True)
+    raise typer.Exit(USAGE_ERROR)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and end.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(f"twofa-exporter {version_of('twofa-exporter')}")
+        raise typer.Exit
+
+
+@app.command()
+def serve(
+    config_file: ConfigFile = DEFAULT_CONFIG,
+    listen_addresses: ListenAddresses = [DEFAULT_LISTEN_ADDRESS],  # noqa: B006  # typer copies it
+    telemetry_path: TelemetryPath = "/metrics",
+    storage_path: StoragePath = DEFAULT_STORAGE,
+    log_level: Level = LogLevel.INFO,
+    log_format: Format = LogFormat.LOGFMT,
+) -> None:
+    """Run the checks on a schedule and serve metrics and the status page, until SIGTERM or SIGINT.
+
+    SIGHUP, or a POST to /-/reload, reads the configuration again.
+    """
+    from .app import App
+    from .config import ConfigError
+    from .meters import Meters
+    from .storage import Storage, StorageError
+    from .web.internal import build_internal
+    from .web.server import WebError, bind
+    from .web.server import serve as serve_web
+
+    configure(log_level, log_format)
+    meters = Meters()
+    try:
+        sockets = [bind(address) for address in listen_addresses]
+        exporter = App.load(config_file, lambda: Storage.open(storage_path, meters), meters)
+    except ConfigError as error:
+        _refuse(error.problems)
+    except (StorageError, WebError) as error:
+        _refuse([str(error)])
+    exporter.start()
+    try:
+        serve_web(build_internal(exporter, telemetry_path=telemetry_path), sockets, on_hangup=exporter.reload)
+    finally:
+        exporter.stop()
+
+
+@app.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these checks; all when none is named.")] = None,
+    config_file: ConfigFile = DEFAULT_CONFIG,
+    format_: Annotated[ReportFormat, typer.Option("--format", help="How the answer is written.")] = ReportFormat.TABLE,
+    log_level: Level = LogLevel.WARN,
+    log_format: Format = LogFormat.LOGFMT,
+) -> None:
+    """Run every check once and say what each found.
+
+    Ends with 0 when all pass, 1 when something failed, 2 for a usage or configuration error and 3 when it
+    could not find out. With --format nagios it keeps to the plugin API: 0 OK, 2 CRITICAL, 3 UNKNOWN.
+    """
+    from .app import run_once
+    from .config import ConfigError, load, only
+    from .meters import Meters
+    from .report import exit_code, progress, write
+    from .storage import Storage
+
+    configure(log_level, log_format)
+    meters = Meters()
+    try:
+        config = only(load(config_file), names or ())
+    except ConfigError as error:
+        if format_ is ReportFormat.NAGIOS:
+            typer.echo(f"TWOFA UNKNOWN - {error.problems[0]}")
+            raise typer.Exit(3) from None
+        _refuse(error.problems)
+    with progress(len(config.checks)) as advance:
+        runs = run_once(config, Storage.in_memory(meters), meters, on_done=advance)
+    write(runs, format_)
+    raise typer.Exit(exit_code(runs, format_))
+
+
+@config_app.command("check")
+def config_check(config_file: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Say everything that is wrong with the configuration. Ends with 0 when it can be used, else with 2."""
+    from .config import ConfigError, load
+
+    try:
+        config = load(config_file)
+    except ConfigError as error:
+        _refuse(error.problems)
+    for warning in config.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(f"{config_file}: ok, {len(config.providers)} providers and {len(config.checks)} checks")
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of the configuration file, for editors."""
+    from .config import schema
+
+    typer.echo(json.dumps(schema(), indent=2))
+
+
+@app.command()
+def sandbox(
+    host: Annotated[str, typer.Option("--host", help="A loopback address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 10688,
+    faults: Faults = [],  # noqa: B006  # typer copies it
+    seed: Seed = 1,
+    speed: Speed = 1.0,
+    history_hours: History = 6.0,
+    write_config: Annotated[
+        Path | None, typer.Option("--write-config", help="Write a configuration for this sandbox to this file.")
+    ] = None,
+) -> None:
+    """Run the sandbox alone: Twilio's API and a status page on loopback, with traffic and faults."""
+    from .demo import write_sandbox_config
+    from .sandbox.faults import UnknownFaultError
+    from .sandbox.server import Sandbox, SandboxError, run
+
+    def ready(running: Sandbox) -> None:
+        if write_config is not None:
+            write_sandbox_config(running, write_config)
+        typer.echo(f"sandbox listening on {running.url}")
+        sys.stdout.flush()
+
+    try:
+        run(
+            host=host,
+            port=port,
+            faults=faults,
+            seed=seed,
+            speed=speed,
+            history_hours=history_hours,
+            on_ready=ready,
+        )
+    except (SandboxError, UnknownFaultError) as error:
+        _refuse([str(error)])
+    except OSError as error:
+        _refuse([f"{write_config}: cannot be written: {(error.strerror or '').lower()}"])
+
+
+@app.command()
+def demo(
+    faults: Faults = [],  # noqa: B006  # typer copies it
+    once: Annotated[bool, typer.Option("--once", help="Run every check once, show the answer and end.")] = False,
+    listen_address: Annotated[
+        str, typer.Option("--web.listen-address", help="Where to serve metrics and the status page.")
+    ] = DEFAULT_LISTEN_ADDRESS,
+    seed: Seed = 1,
+    speed: Speed = 1.0,
+    companions: Annotated[
+        bool, typer.Option(help="Also run Prometheus and Alertmanager where they are installed.")
+    ] = True,
+) -> None:
+    """Run everything on this machine with no account: sandbox, exporter, Prometheus and Alertmanager."""
+    from .demo import DemoError, run_demo, run_demo_once
+    from .report import ReportFormat, exit_code, write
+
+    configure(LogLevel.WARN, LogFormat.LOGFMT)
+    try:
+        if once:
+            runs = run_demo_once(faults=faults, seed=seed, speed=speed)
+            write(runs, ReportFormat.TABLE)
+            raise typer.Exit(exit_code(runs, ReportFormat.TABLE))
+        run_demo(faults=faults, listen_address=listen_address, seed=seed, speed=speed, companions=companions)
+    except DemoError as error:
+        _refuse([str(error)])

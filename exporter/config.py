@@ -1,0 +1,462 @@
+"""Reads the configuration file: everything that is wrong with it is said at once, in the user's words.
+
+The only module that reads YAML and resolves secrets. A raw mapping never leaves it.
+"""
+
+import difflib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from checks.kinds import KINDS, CheckKind
+from checks.providers import PROVIDERS
+from checks.secret import Secret
+from checks.settings import CheckSettings, ProviderSettings, Settings
+
+_MAX_BYTES: Final = 1 << 20
+_NAME_WORDS: Final = "lower case letters, digits, - and _, starting with a letter or digit"
+_NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
+_SECTIONS: Final = ("checks", "providers")
+_MAX_NAME: Final = 64
+_MAX_SHOWN: Final = 60
+
+_S = TypeVar("_S", bound=Settings)
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; ``problems`` holds one line for each thing that is wrong."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfiguredCheck:
+    """One entry under ``checks``."""
+
+    name: str
+    kind_name: str
+    settings: CheckSettings
+
+    @property
+    def kind(self) -> CheckKind:
+        """The row of the table of kinds."""
+        return KINDS[self.kind_name]
+
+    @property
+    def target(self) -> str:
+        """The configured name of what the check looks at."""
+        return self.settings.target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A configuration without contradictions."""
+
+    providers: Mapping[str, ProviderSettings]
+    checks: Mapping[str, ConfiguredCheck]
+    warnings: tuple[str, ...] = ()
+
+
+def load(path: Path) -> Config:
+    """Return the configuration in ``path``.
+
+    Raises ConfigError with every problem in the file, sorted by where it is.
+    """
+    document = _read(path)
+    problems = _Problems()
+    for key in set(document) - set(_SECTIONS):
+        problems.add((str(key),), f"unknown key, must be {_one_of(_SECTIONS)}{_hint(key, _SECTIONS)}")
+    resolve = _secret_resolver(path.parent)
+    providers = _load_providers(_section(document, "providers", problems), resolve, problems)
+    checks = _load_checks(_section(document, "checks", problems), problems)
+    _check_references(document, providers, checks, problems)
+    if problems.lines:
+        raise ConfigError(f"{path}: {line}" for line in sorted(problems.lines))
+    used = {check.target for check in checks.values()}
+    unused = sorted(name for name in providers if name not in used)
+    return Config(
+        providers=providers,
+        checks=checks,
+        warnings=tuple(f"{path}: providers.{name}: no check looks at this provider" for name in unused),
+    )
+
+
+def only(config: Config, names: Iterable[str]) -> Config:
+    """Return the configuration with the named checks alone, or as it is when none is named.
+
+    Raises ConfigError for a name that is not there.
+    """
+    wanted = set(names)
+    unknown = sorted(wanted - config.checks.keys())
+    if unknown:
+        raise ConfigError(
+            f"no check {_shown(name)}{_hint(name, config.checks) or _known(config.checks)}" for name in unknown
+        )
+    return replace(config, checks={n: c for n, c in config.checks.items() if n in wanted}) if wanted else config
+
+
+def masked(config: Config) -> str:
+    """Return the configuration as YAML, complete with defaults, every secret masked."""
+    document = {
+        "providers": {name: settings.model_dump(mode="json") for name, settings in config.providers.items()},
+        "checks": {
+            name: {"type": check.kind_name, **check.settings.model_dump(mode="json")}
+            for name, check in config.checks.items()
+        },
+    }
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def dump(document: Mapping[str, Any]) -> str:
+    """Return a configuration document as YAML, as a user would write it."""
+    return yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the configuration file, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "twofa-exporter configuration",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["providers", "checks"],
+        "properties": {
+            "providers": _named({name: spec.settings for name, spec in PROVIDERS.items()}),
+            "checks": _named({name: kind.settings for name, kind in KINDS.items()}),
+        },
+    }
+
+
+def _named(models: Mapping[str, type[Settings]]) -> dict[str, Any]:
+    branches = []
+    for name, model in models.items():
+        branch = model.model_json_schema()
+        branch["properties"]["type"] = {"const": name}
+        branch["required"] = sorted({"type", *branch.get("required", ())})
+        branches.append(branch)
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": {"pattern": "^[a-z0-9][a-z0-9_-]*$", "maxLength": _MAX_NAME},
+        "additionalProperties": {"oneOf": branches},
+    }
+
+
+# --- reading ---------------------------------------------------------------------------------------
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A safe loader for which a repeated key is an error, not the silent loss of the first value."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        self.flatten_mapping(node)
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | bool | None):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be text", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f'the key "{key}" is given twice', key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+        if len(raw) > _MAX_BYTES:
+            raise ConfigError([f"{path}: is larger than 1 MiB"])
+        document = yaml.load(raw.decode("utf-8-sig"), Loader=_UniqueKeyLoader)  # noqa: S506  # a SafeLoader
+    except OSError as problem:
+        raise ConfigError([f"{path}: cannot be read: {_os_words(problem)}"]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([f"{path}: is not UTF-8 text"]) from None
+    except yaml.MarkedYAMLError as problem:
+        raise ConfigError([f"{path}{_position(problem)}: {_yaml_words(problem)}"]) from None
+    except (yaml.YAMLError, ValueError):
+        raise ConfigError([f"{path}: is not YAML"]) from None
+    except RecursionError:
+        raise ConfigError([f"{path}: is nested too deeply"]) from None
+    if document is None:
+        raise ConfigError([f"{path}: is empty; it needs providers and checks"])
+    if not isinstance(document, Mapping):
+        raise ConfigError([f"{path}: must be a mapping with providers and checks, got {_kind_of(document)}"])
+    return document
+
+
+def _position(problem: yaml.MarkedYAMLError) -> str:
+    return "" if problem.problem_mark is None else f":{problem.problem_mark.line + 1}"
+
+
+def _yaml_words(problem: yaml.MarkedYAMLError) -> str:
+    if isinstance(problem, yaml.constructor.ConstructorError) and problem.problem:
+        is_tag = "constructor for the tag" in problem.problem
+        return "tags such as !!python are not accepted" if is_tag else problem.problem.partition("\n")[0]
+    words = f"is not YAML: {problem.problem}"
+    if problem.problem and "\\t" in problem.problem:
+        words += "; indent with spaces"
+    return words
+
+
+def _os_words(problem: OSError) -> str:
+    return (problem.strerror or type(problem).__name__).lower()
+
+
+def _secret_resolver(folder: Path) -> Callable[[Mapping[str, str]], Secret]:
+    def resolve(reference: Mapping[str, str]) -> Secret:
+        (source, name), *_ = reference.items()
+        if source == "env":
+            value = os.environ.get(name)
+            if value is None:
+                msg = f"environment variable {name} is not set"
+                raise ValueError(msg)
+            words = f"environment variable {name}"
+        else:
+            try:
+                value = (folder / name).read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                msg = f"file {name} is not UTF-8 text"
+                raise ValueError(msg) from None
+            except (OSError, ValueError) as problem:
+                why = _os_words(problem) if isinstance(problem, OSError) else "not a file name"
+                msg = f"cannot read file {name}: {why}"
+                raise ValueError(msg) from None
+            words = f"file {name}"
+        value = value.strip()
+        if not value:
+            msg = f"{words} is empty"
+            raise ValueError(msg)
+        if not value.isprintable():
+            msg = f"{words} holds control characters"
+            raise ValueError(msg)
+        return Secret(value)
+
+    return resolve
+
+
+# --- shape -----------------------------------------------------------------------------------------
+
+
+class _Problems:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def add(self, where: Iterable[str | int], what: str) -> None:
+        self.lines.append(f"{_dotted(where)}: {what}")
+
+
+def _dotted(where: Iterable[str | int]) -> str:
+    text = ""
+    for part in where:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _section(document: Mapping[str, Any], name: str, problems: _Problems) -> Mapping[str, Any]:
+    section = document.get(name)
+    if section is None:
+        problems.add((name,), "is required")
+    elif not isinstance(section, Mapping):
+        problems.add((name,), f"must be a mapping of names, got {_kind_of(section)}")
+    elif not section:
+        problems.add((name,), "must hold at least one entry")
+    else:
+        for key in section:
+            if not _is_name(key):
+                problems.add((name, _shown(key)), f"a name must be made of {_NAME_WORDS}")
+        return {key: entry for key, entry in section.items() if _is_name(key)}
+    return {}
+
+
+def _is_name(key: Any) -> bool:
+    return isinstance(key, str) and 0 < len(key) <= _MAX_NAME and set(key) <= _NAME_CHARACTERS and key[0].isalnum()
+
+
+def _load_providers(
+    section: Mapping[str, Any], resolve: Callable[[Mapping[str, str]], Secret], problems: _Problems
+) -> dict[str, ProviderSettings]:
+    providers: dict[str, ProviderSettings] = {}
+    for name, entry in section.items():
+        where = ("providers", name)
+        vendor = _type_of(entry, PROVIDERS, where, problems)
+        if vendor is None:
+            continue
+        settings = _validate(PROVIDERS[vendor].settings, entry, where, problems, resolve)
+        if settings is not None:
+            providers[name] = settings
+    return providers
+
+
+def _load_checks(section: Mapping[str, Any], problems: _Problems) -> dict[str, ConfiguredCheck]:
+    checks: dict[str, ConfiguredCheck] = {}
+    for name, entry in section.items():
+        where = ("checks", name)
+        kind = _type_of(entry, KINDS, where, problems)
+        if kind is None:
+            continue
+        fields = {key: value for key, value in entry.items() if key != "type"}
+        settings = _validate(KINDS[kind].settings, fields, where, problems, None)
+        if settings is not None:
+            checks[name] = ConfiguredCheck(name=name, kind_name=kind, settings=settings)
+    return checks
+
+
+def _type_of(entry: Any, known: Mapping[str, Any], where: tuple[str, str], problems: _Problems) -> str | None:
+    if not isinstance(entry, Mapping):
+        problems.add(where, f"must be a mapping, got {_kind_of(entry)}")
+        return None
+    if "type" not in entry:
+        problems.add((*where, "type"), f"is required, must be {_one_of(known)}")
+        return None
+    given = entry["type"]
+    if not isinstance(given, str) or given not in known:
+        problems.add((*where, "type"), f"unknown type {_shown(given)}, must be {_one_of(known)}{_hint(given, known)}")
+        return None
+    return given
+
+
+def _validate(
+    model: type[_S],
+    fields: Mapping[str, Any],
+    where: tuple[str, str],
+    problems: _Problems,
+    resolve: Callable[[Mapping[str, str]], Secret] | None,
+) -> _S | None:
+    try:
+        return model.model_validate(fields, context={"resolve_secret": resolve})
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            problems.add((*where, *_location(details)), _words(details, model))
+        return None
+
+
+# --- references ------------------------------------------------------------------------------------
+
+
+def _check_references(
+    document: Mapping[str, Any],
+    providers: Mapping[str, ProviderSettings],
+    checks: Mapping[str, ConfiguredCheck],
+    problems: _Problems,
+) -> None:
+    named = document.get("providers")
+    if not isinstance(named, Mapping):  # has been said already
+        return
+    known = [key for key in named if isinstance(key, str)]
+    owners: dict[tuple[str, str], str] = {}
+    for check in checks.values():
+        where = ("checks", check.name, "target")
+        owner = owners.setdefault((check.target, check.kind_name), check.name)
+        if owner != check.name and check.kind.once_per_target:
+            problems.add(where, f"checks.{owner} is already a check of type {check.kind_name} for {check.target}")
+        if check.target not in known:
+            problems.add(where, f"no provider {_shown(check.target)}{_hint(check.target, known) or _known(known)}")
+        elif check.target in providers:
+            _check_capability(check, providers[check.target], where, problems)
+
+
+def _check_capability(
+    check: ConfiguredCheck, provider: ProviderSettings, where: Iterable[str], problems: _Problems
+) -> None:
+    vendor = provider.type
+    client = PROVIDERS[vendor].client
+    if not issubclass(client, check.kind.needs):
+        able = [name for name, kind in KINDS.items() if issubclass(client, kind.needs)]
+        problems.add(
+            where,
+            f"a {vendor} provider cannot answer the check {check.kind_name}; it can answer: {', '.join(able)}",
+        )
+
+
+def _known(names: Iterable[str]) -> str:
+    return f", must be {_one_of(names)}" if names else ""
+
+
+# --- wording ---------------------------------------------------------------------------------------
+
+# Words for pydantic's kinds of error; the placeholders are its error context and `got`, the value.
+_WORDS: Final[Mapping[str, str]] = {
+    "missing": "is required",
+    "string_type": "must be text in quotes, got {got}",
+    "int_type": "must be a whole number, got {got}",
+    "int_parsing": "must be a whole number, got {got}",
+    "int_from_float": "must be a whole number, got {got}",
+    "float_type": "must be a number, got {got}",
+    "bool_type": "must be true or false, got {got}",
+    "finite_number": "must be a finite number, got {got}",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a mapping",
+    "string_pattern_mismatch": "must match {pattern}",  # the value may be a secret in the wrong place
+    "greater_than": "must be more than {gt:g}, got {got}",
+    "greater_than_equal": "must be at least {ge:g}, got {got}",
+    "less_than": "must be less than {lt:g}, got {got}",
+    "less_than_equal": "must be at most {le:g}, got {got}",
+    "literal_error": "must be {expected}, got {got}",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
+    "duration": "{message}, got {got}",
+    "range": "{message}, got {got}",
+    "country": "{message}, got {got}",
+}
+
+
+def _words(details: ErrorDetails, model: type[Settings]) -> str:
+    kind = details["type"]
+    if kind == "extra_forbidden":
+        known = ("type", *model.model_fields)
+        return f"unknown key{_hint(details['loc'][-1], known) or f', must be {_one_of(known)}'}"
+    if kind == "enum":
+        expected = str(details["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        given = details["input"]
+        return f"unknown value {_shown(given)}, must be {_one_of(expected)}{_hint(given, expected)}"
+    template = _WORDS.get(kind)
+    if template is None:
+        return details["msg"]
+    return template.format(message=details["msg"], got=_shown(details["input"]), **details.get("ctx", {}))
+
+
+def _location(details: ErrorDetails) -> tuple[str | int, ...]:
+    return tuple(part for part in details["loc"] if part != "[key]")
+
+
+def _one_of(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return names[0] if len(names) == 1 else f"one of: {', '.join(names)}"
+
+
+def _hint(given: Any, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(given), list(known), n=1)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def _shown(value: Any) -> str:
+    """Return a value as the user wrote it, short. Never used on a value that may be a secret."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "nothing"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, str):
+        text = value if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]}…"
+        return f'"{text}"' if text.isprintable() else repr(text)
+    return _kind_of(value)
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple | set):
+        return "a list"
+    return _shown(value)

@@ -1,0 +1,130 @@
+"""What the exporter counts about itself. Thread-safe; starts at 0 with every process."""
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+import structlog
+
+_log: Final = structlog.stdlib.get_logger(__name__)
+
+_MAX_CODES_LOGGED: Final = 200  # codes come from outside
+
+
+class SchedulerEvent(StrEnum):
+    """What should not happen to a scheduled run."""
+
+    MISSED = "missed"  # not started in its turn
+    OVERLAP = "overlap"  # the run before had not ended yet
+    ERROR = "error"  # a defect outside the runner
+    CLOCK_JUMP = "clock_jump"  # the wall clock was set; the schedule was laid anew
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterReadings:
+    """All counts at one moment."""
+
+    scheduler_events: Mapping[SchedulerEvent, int]
+    http_requests: Mapping[tuple[str, str], int]  # by target and outcome
+    unmapped_codes: Mapping[str, int]  # by target
+    unreadable_messages: Mapping[str, int]  # by target
+    storage_errors: int
+    reload_succeeded: bool
+    reload_succeeded_at: datetime | None  # aware, UTC
+
+
+class Meters:
+    """The counters; any thread may count."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._scheduler_events: Counter[SchedulerEvent] = Counter(dict.fromkeys(SchedulerEvent, 0))
+        self._http_requests: Counter[tuple[str, str]] = Counter()
+        self._unmapped_codes: Counter[str] = Counter()
+        self._unreadable_messages: Counter[str] = Counter()
+        self._storage_errors = 0
+        self._reload_succeeded = False
+        self._reload_succeeded_at: datetime | None = None
+
+    def scheduler_event(self, event: SchedulerEvent) -> None:
+        """Count something that should not happen to a run."""
+        with self._lock:
+            self._scheduler_events[event] += 1
+
+    def storage_error(self) -> None:
+        """Count a result that could not be written to the database."""
+        with self._lock:
+            self._storage_errors += 1
+
+    def codes_unmapped(self, target: str, count: int) -> None:
+        """Count error codes that the vendor's table does not know."""
+        with self._lock:
+            self._unmapped_codes[target] += count
+
+    def config_loaded(self, succeeded: bool, at: datetime) -> None:
+        """Note the outcome of the latest attempt to load the configuration."""
+        with self._lock:
+            self._reload_succeeded = succeeded
+            if succeeded:
+                self._reload_succeeded_at = at
+
+    def observer(self, target: str, outcomes: tuple[str, ...]) -> "TargetObserver":
+        """Return what a client reports its calls to; every outcome starts at 0."""
+        with self._lock:
+            for outcome in outcomes:
+                self._http_requests[target, outcome] += 0
+            self._unmapped_codes[target] += 0
+            self._unreadable_messages[target] += 0
+        return TargetObserver(target, self)
+
+    def http_request(self, target: str, outcome: str) -> None:
+        """Count one request to a target's API."""
+        with self._lock:
+            self._http_requests[target, outcome] += 1
+
+    def unreadable_message(self, target: str) -> None:
+        """Count one message of a target's log that could not be understood."""
+        with self._lock:
+            self._unreadable_messages[target] += 1
+
+    def read(self) -> MeterReadings:
+        """Return all counts as they are now."""
+        with self._lock:
+            return MeterReadings(
+                scheduler_events=MappingProxyType(dict(self._scheduler_events)),
+                http_requests=MappingProxyType(dict(self._http_requests)),
+                unmapped_codes=MappingProxyType(dict(self._unmapped_codes)),
+                unreadable_messages=MappingProxyType(dict(self._unreadable_messages)),
+                storage_errors=self._storage_errors,
+                reload_succeeded=self._reload_succeeded,
+                reload_succeeded_at=self._reload_succeeded_at,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class TargetObserver:
+    """Counts one target's calls (``checks.providers.observer.Observer``); logs an unmapped code once."""
+
+    target: str
+    meters: Meters
+    codes_logged: set[str] = field(default_factory=set)
+
+    def request_done(self, outcome: str) -> None:
+        """Count one request."""
+        self.meters.http_request(self.target, outcome)
+
+    def code_unmapped(self, code: str) -> None:
+        """Count one error code that the vendor's table does not know."""
+        self.meters.codes_unmapped(self.target, 1)
+        if code not in self.codes_logged and len(self.codes_logged) < _MAX_CODES_LOGGED:
+            self.codes_logged.add(code)
+            _log.warning("error code not in the table", target=self.target, code=code)
+
+    def message_unreadable(self) -> None:
+        """Count one message of the log that was left out because it cannot be understood."""
+        self.meters.unreadable_message(self.target)

@@ -1,0 +1,410 @@
+"""Every metric's name, type, labels and help, and the one mapping from what is known to samples."""
+
+import math
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from importlib.metadata import version
+from types import MappingProxyType
+from typing import Final, assert_never
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from checks.messages import FAILURE_REASONS, Status
+from checks.reason import Outcome
+from checks.result import Balance, CheckRun, MessageLog, ServiceComponent, ServiceState, Spend
+
+from .config import Config, ConfiguredCheck
+from .meters import MeterReadings, Meters
+from .runner import Defect, contained
+from .snapshot import LATENCY_BOUNDS, CheckState, Latency, Snapshot, Tally
+
+
+class MetricType(StrEnum):
+    """The types that we use, in OpenMetrics' words."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric. ``name`` is the name of its samples as PromQL sees them (a histogram's without suffix)."""
+
+    name: str
+    type: MetricType
+    labels: tuple[str, ...]
+    help: str
+
+    @property
+    def described_name(self) -> str:
+        """The family's name: a counter's samples end in ``_total``, its family does not."""
+        return self.name.removesuffix("_total") if self.type is MetricType.COUNTER else self.name
+
+
+_GAUGE, _COUNTER, _HISTOGRAM = MetricType.GAUGE, MetricType.COUNTER, MetricType.HISTOGRAM
+_VERSION: Final = version("twofa-exporter")
+_CHECK: Final = ("check", "kind", "target")
+_ROUTE: Final = ("target", "country", "operator")
+
+FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
+    {
+        family.name: family
+        for family in (
+            Family("twofa_check_info", _GAUGE, _CHECK, "A configured check; always 1."),
+            Family("twofa_check_interval_seconds", _GAUGE, _CHECK, "Configured time between runs of a check."),
+            Family(
+                "twofa_check_success",
+                _GAUGE,
+                _CHECK,
+                "Whether the latest run of a check passed (1) or not (0). Absent until the first run.",
+            ),
+            Family(
+                "twofa_check_reason",
+                _GAUGE,
+                (*_CHECK, "reason"),
+                "Whether a reason is what the latest run of a check gave (1) or not (0); exactly one is 1."
+                " Absent until the first run.",
+            ),
+            Family("twofa_check_runs_total", _COUNTER, (*_CHECK, "outcome"), "Runs of a check, by outcome."),
+            Family("twofa_check_duration_seconds", _GAUGE, _CHECK, "How long the latest run of a check took."),
+            Family(
+                "twofa_check_last_run_timestamp_seconds",
+                _GAUGE,
+                _CHECK,
+                "When the latest run of a check ended, in Unix time.",
+            ),
+            Family(
+                "twofa_check_last_success_timestamp_seconds",
+                _GAUGE,
+                _CHECK,
+                "When a run of a check last passed, in Unix time. Absent until one has.",
+            ),
+            Family("twofa_provider_info", _GAUGE, ("target", "vendor"), "A configured provider; always 1."),
+            Family(
+                "twofa_provider_balance",
+                _GAUGE,
+                ("target", "currency"),
+                "Money in the provider account. Absent while it is not known.",
+            ),
+            Family(
+                "twofa_provider_balance_runway_seconds",
+                _GAUGE,
+                ("target",),
+                "Time until the provider account is empty at the present spend. Absent while it is not known.",
+            ),
+            Family(
+                "twofa_provider_spend_total",
+                _COUNTER,
+                ("target", "currency"),
+                "Money spent on the provider account since its beginning, by its usage records.",
+            ),
+            Family(
+                "twofa_provider_service_state",
+                _GAUGE,
+                ("target", "component", "state"),
+                "Whether the provider's status page gives a component this state (1) or not (0).",
+            ),
+            Family(
+                "twofa_messages_total",
+                _COUNTER,
+                (*_ROUTE, "status"),
+                "Messages that reached a status, each counted once for every status on its way: a delivered"
+                " message was also accepted and sent. Delivered is what the operator claims.",
+            ),
+            Family(
+                "twofa_message_failures_total",
+                _COUNTER,
+                (*_ROUTE, "reason"),
+                "Messages that were undelivered or failed, by the reason that the provider's error code means.",
+            ),
+            Family(
+                "twofa_message_error_codes_total",
+                _COUNTER,
+                ("target", "code"),
+                "Messages that were undelivered or failed, by the provider's own error code; codes that are"
+                ' not in the table count as "unknown", those beyond 100 different ones as "other".',
+            ),
+            Family(
+                "twofa_message_delivery_seconds",
+                _HISTOGRAM,
+                _ROUTE,
+                "Time from the creation of a message to its receipt of delivery. From the provider's log, whose"
+                " times are whole seconds and whose last change may come after the receipt: an upper bound.",
+            ),
+            Family(
+                "twofa_sms_providers_usable",
+                _GAUGE,
+                (),
+                "Providers that could deliver a code now: a check of theirs was answered, and none gives a reason"
+                " that stops codes.",
+            ),
+            Family("twofa_exporter_build_info", _GAUGE, ("version", "python_version"), "This exporter; always 1."),
+            Family(
+                "twofa_exporter_config_last_reload_successful",
+                _GAUGE,
+                (),
+                "Whether the latest attempt to load the configuration succeeded (1) or not (0).",
+            ),
+            Family(
+                "twofa_exporter_config_last_reload_success_timestamp_seconds",
+                _GAUGE,
+                (),
+                "When the configuration was last loaded successfully, in Unix time.",
+            ),
+            Family(
+                "twofa_exporter_scheduler_events_total",
+                _COUNTER,
+                ("event",),
+                "Runs that were missed, overlapped or broke the scheduler, and jumps of the wall clock.",
+            ),
+            Family(
+                "twofa_exporter_storage_errors_total",
+                _COUNTER,
+                (),
+                "Results that could not be written to the database.",
+            ),
+            Family(
+                "twofa_exporter_unmapped_codes_total",
+                _COUNTER,
+                ("target",),
+                "Error codes of a provider that are not in our table: each deserves a row there.",
+            ),
+            Family(
+                "twofa_exporter_unreadable_messages_total",
+                _COUNTER,
+                ("target",),
+                "Readings of a message in a provider's log that could not be understood and were left out.",
+            ),
+            Family(
+                "twofa_exporter_http_requests_total",
+                _COUNTER,
+                ("target", "outcome"),
+                "Requests to a target's API, by what came of them.",
+            ),
+            Family(
+                "twofa_exporter_collector_success",
+                _GAUGE,
+                ("collector",),
+                "Whether a group of metrics could be built for this scrape (1) or was left out (0).",
+            ),
+        )
+    }
+)
+
+
+class Samples:
+    """Collects samples of known families; wrong labels are impossible, not merely unlikely."""
+
+    def __init__(self) -> None:
+        self._metrics: dict[str, Metric] = {}
+
+    def add(self, name: str, value: float, **labels: str) -> None:
+        """Add one sample. Raises KeyError for an unknown family, ValueError for a wrong set of labels."""
+        family = FAMILIES[name]
+        self._metric(family).add_sample(name, _ordered(family, labels), value)
+
+    def add_histogram(self, name: str, latency: Latency, **labels: str) -> None:
+        """Add one histogram with the bounds of ``LATENCY_BOUNDS``. Raises as ``add`` does."""
+        family = FAMILIES[name]
+        ordered = _ordered(family, labels)
+        metric = self._metric(family)
+        cumulative = 0
+        for bound, count in zip((*LATENCY_BOUNDS, math.inf), latency.counts, strict=True):
+            cumulative += count
+            text = "+Inf" if bound == math.inf else str(float(bound))
+            metric.add_sample(f"{name}_bucket", {**ordered, "le": text}, cumulative)
+        metric.add_sample(f"{name}_count", ordered, cumulative)
+        metric.add_sample(f"{name}_sum", ordered, latency.total_seconds)
+
+    def extend(self, other: "Samples") -> None:
+        """Add all of another collection's samples."""
+        for name, metric in other._metrics.items():
+            self._metric(FAMILIES[name]).samples.extend(metric.samples)
+
+    def metrics(self) -> Iterator[Metric]:
+        """Yield the families that have samples, in the order of the table."""
+        return (self._metrics[name] for name in FAMILIES if name in self._metrics)
+
+    def _metric(self, family: Family) -> Metric:
+        return self._metrics.setdefault(family.name, _empty(family))
+
+
+def _empty(family: Family) -> Metric:
+    return Metric(family.described_name, family.help, family.type.value)
+
+
+def _ordered(family: Family, labels: Mapping[str, str]) -> dict[str, str]:
+    if labels.keys() != set(family.labels):
+        msg = f"{family.name} has the labels {family.labels}, not {tuple(labels)}"
+        raise ValueError(msg)
+    return {label: labels[label] for label in family.labels}
+
+
+class TwofaCollector(Collector):
+    """Turns the present snapshot into metrics. Reads memory only; one bad part never loses the scrape."""
+
+    def __init__(
+        self,
+        config: Callable[[], Config],
+        snapshot: Callable[[], Snapshot],
+        meters: Meters,
+    ) -> None:
+        self._config = config
+        self._snapshot = snapshot
+        self._meters = meters
+
+    def describe(self) -> Iterable[Metric]:
+        """Return every family without samples, so that the registry knows all names."""
+        return [_empty(family) for family in FAMILIES.values()]
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families of this moment."""
+        config, snapshot, readings = self._config(), self._snapshot(), self._meters.read()
+        parts: dict[str, list[Callable[[Samples], None]]] = {
+            "checks": [
+                partial(_add_check, check=check, state=snapshot.checks.get(check.name))
+                for check in config.checks.values()
+            ],
+            "providers": [partial(_add_providers, config=config, snapshot=snapshot)],
+            "messages": [partial(_add_tally, target=target, tally=tally) for target, tally in snapshot.tallies.items()],
+            "exporter": [partial(_add_exporter, readings=readings)],
+        }
+        samples = Samples()
+        for name, builders in parts.items():
+            built = [_built(build) for build in builders]
+            for part in built:
+                if part is not None:
+                    samples.extend(part)
+            samples.add("twofa_exporter_collector_success", float(None not in built), collector=name)
+        yield from samples.metrics()
+
+
+def _built(build: Callable[[Samples], None]) -> Samples | None:
+    """Return the samples of one part, or None when a defect of ours kept them from being built."""
+    samples = Samples()
+    return None if isinstance(contained(lambda: build(samples)), Defect) else samples
+
+
+def _add_check(samples: Samples, check: ConfiguredCheck, state: CheckState | None) -> None:
+    of_check = {"check": check.name, "kind": check.kind_name, "target": check.target}
+    samples.add("twofa_check_info", 1, **of_check)
+    samples.add("twofa_check_interval_seconds", check.settings.interval, **of_check)
+    for outcome in Outcome:
+        runs = 0 if state is None else state.outcomes[outcome]
+        samples.add("twofa_check_runs_total", runs, outcome=outcome.value, **of_check)
+    if state is None:
+        return
+    run = state.last
+    samples.add("twofa_check_success", float(run.result.outcome is Outcome.PASS), **of_check)
+    given = run.result.reason
+    for reason in dict.fromkeys((*check.kind.reasons, given)):
+        samples.add("twofa_check_reason", float(reason is given), reason=reason.value, **of_check)
+    samples.add("twofa_check_duration_seconds", run.duration_seconds, **of_check)
+    samples.add("twofa_check_last_run_timestamp_seconds", run.finished_at.timestamp(), **of_check)
+    if state.last_success_at is not None:
+        at = state.last_success_at.timestamp()
+        samples.add("twofa_check_last_success_timestamp_seconds", at, **of_check)
+    _add_measured(samples, run)
+
+
+def _add_measured(samples: Samples, run: CheckRun) -> None:
+    for measured in run.result.measured:
+        match measured:
+            case Balance():
+                samples.add("twofa_provider_balance", measured.amount, target=run.target, currency=measured.currency)
+                if measured.runway_seconds is not None:
+                    runway = measured.runway_seconds
+                    samples.add("twofa_provider_balance_runway_seconds", runway, target=run.target)
+            case Spend():
+                samples.add(
+                    "twofa_provider_spend_total",
+                    measured.total,
+                    target=run.target,
+                    currency=measured.currency,
+                )
+            case ServiceComponent():
+                for state in ServiceState:
+                    samples.add(
+                        "twofa_provider_service_state",
+                        float(measured.state is state),
+                        target=run.target,
+                        component=measured.component,
+                        state=state.value,
+                    )
+            case MessageLog():
+                pass  # counted by storage, shown as tallies
+            case _:
+                assert_never(measured)
+
+
+def _add_providers(samples: Samples, config: Config, snapshot: Snapshot) -> None:
+    for name, settings in config.providers.items():
+        samples.add("twofa_provider_info", 1, target=name, vendor=settings.type)
+    usable = [name for name in config.providers if _is_usable(name, config, snapshot)]
+    samples.add("twofa_sms_providers_usable", len(usable))
+
+
+def _is_usable(target: str, config: Config, snapshot: Snapshot) -> bool:
+    """Return whether a provider has answered a check, and none gives a reason that stops codes."""
+    reasons = {
+        state.last.result.reason
+        for check in config.checks.values()
+        if check.target == target and (state := snapshot.checks.get(check.name)) is not None
+    }
+    answered = any(reason.outcome is not Outcome.ERROR for reason in reasons)
+    return answered and not any(reason.row.stops_codes for reason in reasons)
+
+
+def _add_tally(samples: Samples, target: str, tally: Tally) -> None:
+    """Add one target's messages; every status and reason of a route that is known starts at 0."""
+    routes = dict.fromkeys(route for route, _ in tally.messages)
+    failure_reasons = dict.fromkeys((*FAILURE_REASONS, *(reason for _, reason in tally.failures)))
+    for route in routes:
+        of_route = {"target": target, "country": route.country, "operator": route.operator}
+        for status in Status:
+            total = tally.messages.get((route, status), 0)
+            samples.add("twofa_messages_total", total, status=status.value, **of_route)
+        for reason in failure_reasons:
+            total = tally.failures.get((route, reason), 0)
+            samples.add("twofa_message_failures_total", total, reason=reason.value, **of_route)
+        samples.add_histogram("twofa_message_delivery_seconds", tally.latency.get(route, Latency()), **of_route)
+    for code, total in tally.codes.items():
+        samples.add("twofa_message_error_codes_total", total, target=target, code=code)
+
+
+def _add_exporter(samples: Samples, readings: MeterReadings) -> None:
+    samples.add(
+        "twofa_exporter_build_info",
+        1,
+        version=_VERSION,
+        python_version=platform.python_version(),
+    )
+    samples.add("twofa_exporter_config_last_reload_successful", float(readings.reload_succeeded))
+    if readings.reload_succeeded_at is not None:
+        at = readings.reload_succeeded_at.timestamp()
+        samples.add("twofa_exporter_config_last_reload_success_timestamp_seconds", at)
+    for event, count in readings.scheduler_events.items():
+        samples.add("twofa_exporter_scheduler_events_total", count, event=event.value)
+    samples.add("twofa_exporter_storage_errors_total", readings.storage_errors)
+    for target, count in readings.unmapped_codes.items():
+        samples.add("twofa_exporter_unmapped_codes_total", count, target=target)
+    for target, count in readings.unreadable_messages.items():
+        samples.add("twofa_exporter_unreadable_messages_total", count, target=target)
+    for (target, outcome), count in readings.http_requests.items():
+        samples.add("twofa_exporter_http_requests_total", count, target=target, outcome=outcome)
+
+
+def build_registry(collector: TwofaCollector) -> CollectorRegistry:
+    """Return a registry of its own with our collector and those of the process."""
+    registry = CollectorRegistry()
+    registry.register(collector)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry

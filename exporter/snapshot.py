@@ -1,0 +1,67 @@
+"""What is known at one moment: immutable, shared by the scrape, the status page and the command line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+
+from checks.messages import Status
+from checks.reason import Outcome, Reason
+from checks.result import CheckRun
+
+# Upper bounds in seconds. The log's clock ticks in whole seconds, so finer ones would say nothing; the
+# steps are narrow where codes usually arrive and reach to the hour after which no code is still valid.
+LATENCY_BOUNDS: tuple[float, ...] = (
+    1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50, 60, 75, 90, 120, 180, 300, 600, 1800, 3600,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckState:
+    """What is known of one check."""
+
+    last: CheckRun
+    reason_since: datetime  # aware, UTC: when the present reason was first given without a break
+    last_success_at: datetime | None  # aware, UTC
+    outcomes: Mapping[Outcome, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where messages of one target go."""
+
+    country: str
+    operator: str
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """A histogram: ``counts`` by bucket of ``LATENCY_BOUNDS`` and one more for all above, not cumulative."""
+
+    counts: tuple[int, ...] = (0,) * (len(LATENCY_BOUNDS) + 1)
+    total_seconds: float = 0.0
+
+    def plus(self, counts: Mapping[int, int], seconds: float) -> "Latency":
+        """Return this histogram with observations added, given by bucket, that took ``seconds`` in sum."""
+        return Latency(
+            tuple(count + counts.get(bucket, 0) for bucket, count in enumerate(self.counts)),
+            self.total_seconds + seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Messages of one target, each counted once for every status that it reached."""
+
+    messages: Mapping[tuple[Route, Status], int] = field(default_factory=dict)
+    failures: Mapping[tuple[Route, Reason], int] = field(default_factory=dict)
+    codes: Mapping[str, int] = field(default_factory=dict)
+    latency: Mapping[Route, Latency] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything that storage knows."""
+
+    checks: Mapping[str, CheckState] = field(default_factory=lambda: MappingProxyType({}))
+    tallies: Mapping[str, Tally] = field(default_factory=lambda: MappingProxyType({}))

@@ -1,0 +1,198 @@
+"""The metrics: the whole exposition of a fixed state, and that wrong samples cannot be made."""
+
+import os
+import re
+import subprocess
+from datetime import timedelta
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from checks.messages import Status
+from checks.reason import Reason
+from checks.result import Balance, MessageLog, ServiceComponent, ServiceState, Spend
+from exporter import config as configuration
+from exporter import metrics
+from exporter.config import Config
+from exporter.meters import Meters, SchedulerEvent
+from exporter.metrics import FAMILIES, MetricType, Samples, TwofaCollector, build_registry
+from exporter.storage import Storage
+from tests.fakes import NOW, receipt, run
+from tests.repo import ROOT, require_program
+
+GOLDEN = ROOT / "tests" / "golden" / "metrics.prom"
+EXAMPLE = ROOT / "examples" / "twofa-exporter.yaml"
+NUMBER = "+14155550100"
+RESERVED_LABELS = {"job", "instance", "service", "endpoint", "pod", "namespace", "container"}
+
+
+@pytest.fixture
+def config(monkeypatch: pytest.MonkeyPatch) -> Config:
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "x")
+    return configuration.load(EXAMPLE)
+
+
+def a_registry(config: Config) -> CollectorRegistry:
+    meters = Meters()
+    meters.config_loaded(True, NOW)
+    meters.scheduler_event(SchedulerEvent.MISSED)
+    observer = meters.observer("twilio", ("ok", "timeout"))
+    observer.request_done("ok")
+    storage = Storage.in_memory(meters)
+    storage.record(run(check="credentials", kind="credentials"))
+    storage.record(run(Reason.ACCOUNT_RESTRICTED, check="account", kind="account"))
+    balance = Balance(amount=12.5, currency="USD", runway_seconds=3600.0)
+    storage.record(run(Reason.OK, balance, Spend(total=987.65, currency="USD"), at=NOW - timedelta(minutes=5)))
+    storage.record(run(Reason.BALANCE_LOW, balance, Spend(total=990.0, currency="USD")))
+    storage.record(
+        run(
+            Reason.OK,
+            ServiceComponent(component='SMS "text" \\ <b>', state=ServiceState.UNDER_MAINTENANCE),
+            check="service-status",
+            kind="service_status",
+        )
+    )
+    log = MessageLog(
+        receipts=(
+            receipt(1, delivery_seconds=5.0),
+            receipt(2, Status.UNDELIVERED, reason=Reason.OPERATOR_BLOCKING, code="30007"),
+            receipt(3, Status.SENT, country="US"),
+            receipt(4, Status.FAILED, country="US", code="77777", code_is_mapped=False),
+        ),
+        read_until=NOW,
+    )
+    storage.record(run(Reason.OK, log, check="delivery", kind="delivery"))
+    registry = CollectorRegistry()
+    registry.register(TwofaCollector(lambda: config, storage.snapshot, meters))
+    return registry
+
+
+def exposition(registry: CollectorRegistry) -> str:
+    text = generate_latest(registry).decode()
+    return re.sub(r'(python_version|version)="[^"]*"', r'\1="…"', text)
+
+
+def test_the_exposition_of_a_fixed_state_is_the_golden_one(config: Config) -> None:
+    text = exposition(a_registry(config))
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.parent.mkdir(exist_ok=True)
+        GOLDEN.write_text(text)
+    assert text == GOLDEN.read_text()
+
+
+def test_the_golden_exposition_shows_every_family(config: Config) -> None:
+    shown = {family.name for family in a_registry(config).collect()}
+    assert shown == {family.described_name for family in FAMILIES.values()}
+
+
+def test_openmetrics_parses_and_holds_no_created_series(config: Config) -> None:
+    text = generate_openmetrics(a_registry(config)).decode()
+    families = list(text_string_to_metric_families(text))
+    assert {family.name for family in families} == {family.described_name for family in FAMILIES.values()}
+    assert "_created" not in text
+
+
+def test_promtool_finds_nothing_to_complain_of(config: Config) -> None:
+    promtool = require_program("promtool")
+    text = generate_latest(a_registry(config))
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
+def test_a_scrape_can_be_restricted_to_names(config: Config) -> None:
+    restricted = a_registry(config).restricted_registry(["twofa_provider_balance"])
+    assert [family.name for family in restricted.collect()] == ["twofa_provider_balance"]
+
+
+def test_names_and_labels_keep_to_the_conventions() -> None:
+    for family in FAMILIES.values():
+        assert family.name.startswith("twofa_")
+        assert family.name.endswith("_total") == (family.type is MetricType.COUNTER)
+        assert not RESERVED_LABELS & set(family.labels)
+        assert family.help.endswith(".")
+
+
+def test_an_unknown_family_and_wrong_labels_are_refused() -> None:
+    samples = Samples()
+    with pytest.raises(KeyError):
+        samples.add("twofa_nonsense", 1)
+    with pytest.raises(ValueError, match="has the labels"):
+        samples.add("twofa_provider_balance", 1, target="twilio")
+    with pytest.raises(ValueError, match="has the labels"):
+        samples.add("twofa_sms_providers_usable", 1, target="twilio")
+
+
+def test_a_check_that_never_ran_shows_in_info_and_nowhere_as_success(config: Config) -> None:
+    text = exposition(a_registry(config))
+    assert 'twofa_check_info{check="senders",kind="senders",target="twilio"} 1.0' in text
+    assert 'twofa_check_success{check="senders"' not in text
+    assert 'twofa_check_runs_total{check="senders",kind="senders",outcome="fail",target="twilio"} 0.0' in text
+
+
+def test_exactly_one_reason_of_a_check_is_true(config: Config) -> None:
+    text = exposition(a_registry(config))
+    reasons = re.findall(r'twofa_check_reason\{check="balance".*reason="(\w+)".*\} (\S+)', text)
+    assert [name for name, value in reasons if value == "1.0"] == ["balance_low"]
+    assert ("timeout", "0.0") in reasons
+
+
+def test_a_failed_run_drops_the_values_of_the_run_before(config: Config) -> None:
+    meters = Meters()
+    storage = Storage.in_memory(meters)
+    storage.record(run(Reason.OK, Balance(amount=12.5, currency="USD")))
+    storage.record(run(Reason.TIMEOUT))
+    registry = CollectorRegistry()
+    registry.register(TwofaCollector(lambda: config, storage.snapshot, meters))
+    assert "twofa_provider_balance{" not in exposition(registry)
+
+
+def test_a_provider_is_usable_when_a_check_was_answered_and_nothing_stops_codes(config: Config) -> None:
+    def usable(*reasons: Reason) -> str:
+        storage = Storage.in_memory(Meters())
+        for check, reason in zip(("credentials", "balance"), reasons, strict=False):
+            storage.record(run(reason, check=check, kind=check))
+        registry = CollectorRegistry()
+        registry.register(TwofaCollector(lambda: config, storage.snapshot, Meters()))
+        found = re.search(r"^twofa_sms_providers_usable (\S+)$", exposition(registry), re.MULTILINE)
+        assert found is not None
+        return found[1]
+
+    assert usable() == "0.0"
+    assert usable(Reason.OK, Reason.OK) == "1.0"
+    assert usable(Reason.OK, Reason.TIMEOUT) == "1.0"
+    assert usable(Reason.OK, Reason.BALANCE_LOW) == "1.0"
+    assert usable(Reason.OK, Reason.BALANCE_EXHAUSTED) == "0.0"
+    assert usable(Reason.TIMEOUT) == "0.0"
+
+
+def test_a_defect_in_one_part_leaves_the_others_and_is_shown(
+    config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError(NUMBER)
+
+    monkeypatch.setattr(metrics, "_add_tally", broken)
+    text = exposition(a_registry(config))
+    assert 'twofa_exporter_collector_success{collector="messages"} 0.0' in text
+    assert 'twofa_exporter_collector_success{collector="checks"} 1.0' in text
+    assert "twofa_provider_balance{" in text
+    assert "twofa_messages_total{" not in text
+    assert "Traceback" in caplog.text
+    assert NUMBER not in caplog.text
+
+
+def test_process_metrics_are_there_and_no_name_twice(config: Config) -> None:
+    storage = Storage.in_memory(Meters())
+    registry = build_registry(TwofaCollector(lambda: config, storage.snapshot, Meters()))
+    names = [family.name for family in registry.collect()]
+    assert "process_resident_memory_bytes" in names
+    assert len(names) == len(set(names))
+
+
+def test_every_family_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    missing = [name for name in FAMILIES if f"`{name}`" not in readme]
+    assert missing == []

@@ -1,0 +1,141 @@
+"""The scheduler: everything at once, nothing lost, nothing twice at a time, whatever the clock does."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from exporter.meters import Meters, SchedulerEvent
+from exporter.scheduler import ClockWatch, Scheduler
+
+PATIENCE_SECONDS = 10
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    ends_at = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < ends_at, "did not happen in time"
+        time.sleep(0.005)
+
+
+class Bench:
+    """A scheduler whose runs are counted and may be held up."""
+
+    def __init__(self) -> None:
+        self.meters = Meters()
+        self.runs: Counter[str] = Counter()
+        self.at_once = 0
+        self.most_at_once = 0
+        self.gate = threading.Event()
+        self.gate.set()
+        self._lock = threading.Lock()
+        self.scheduler = Scheduler(self._run, self.meters)
+
+    def _run(self, name: str) -> None:
+        with self._lock:
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        self.gate.wait(PATIENCE_SECONDS)
+        with self._lock:
+            self.at_once -= 1
+            self.runs[name] += 1
+
+    def events(self, event: SchedulerEvent) -> int:
+        return self.meters.read().scheduler_events[event]
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.gate.set()
+    made.scheduler.stop()
+
+
+def test_everything_runs_at_once_and_then_again(bench: Bench) -> None:
+    bench.scheduler.schedule({"a": 0.05, "b": 3600.0})
+    bench.scheduler.start()
+    wait_for(lambda: bench.runs["a"] >= 3)
+    assert bench.runs["b"] == 1
+
+
+def test_checks_run_side_by_side(bench: Bench) -> None:
+    bench.gate.clear()
+    bench.scheduler.schedule({f"c{n}": 3600.0 for n in range(30)})
+    bench.scheduler.start()
+    wait_for(lambda: bench.at_once == 30)
+
+
+def test_a_run_that_is_still_going_is_not_started_again_but_counted(bench: Bench) -> None:
+    bench.gate.clear()
+    bench.scheduler.schedule({"slow": 0.05})
+    bench.scheduler.start()
+    wait_for(lambda: bench.events(SchedulerEvent.OVERLAP) >= 2)
+    assert bench.most_at_once == 1
+
+
+def test_what_leaves_the_schedule_stops_and_what_stays_keeps_its_rhythm(bench: Bench) -> None:
+    bench.scheduler.schedule({"gone": 0.05, "stays": 3600.0})
+    bench.scheduler.start()
+    wait_for(lambda: bench.runs["gone"] >= 1 and bench.runs["stays"] == 1)
+    bench.scheduler.schedule({"stays": 3600.0, "new": 3600.0})
+    wait_for(lambda: bench.runs["new"] == 1)
+    count = bench.runs["gone"]
+    time.sleep(0.2)
+    assert bench.runs["gone"] <= count + 1  # one may have been under way
+    assert bench.runs["stays"] == 1
+
+
+def test_a_check_can_be_run_out_of_turn(bench: Bench) -> None:
+    bench.scheduler.schedule({"a": 3600.0})
+    bench.scheduler.start()
+    wait_for(lambda: bench.runs["a"] == 1)
+    bench.scheduler.run_soon("a")
+    wait_for(lambda: bench.runs["a"] == 2)
+
+
+def test_a_defect_in_a_run_is_counted_and_the_next_run_comes(bench: Bench) -> None:
+    meters = Meters()
+
+    def broken(name: str) -> None:
+        raise RuntimeError(name)
+
+    scheduler = Scheduler(broken, meters)
+    scheduler.schedule({"a": 0.05})
+    scheduler.start()
+    wait_for(lambda: meters.read().scheduler_events[SchedulerEvent.ERROR] >= 2)
+    scheduler.stop()
+
+
+def test_it_is_alive_from_start_to_stop(bench: Bench) -> None:
+    assert not bench.scheduler.is_alive()
+    bench.scheduler.start()
+    assert bench.scheduler.is_alive()
+    bench.scheduler.stop()
+    assert not bench.scheduler.is_alive()
+
+
+def test_a_clock_that_is_set_back_does_not_pause_the_checks(bench: Bench) -> None:
+    bench.scheduler.schedule({"a": 3600.0})
+    bench.scheduler.start()
+    wait_for(lambda: bench.runs["a"] == 1)
+    # As after a step back of two hours: what was due in one hour is now due in three.
+    bench.scheduler._scheduler.modify_job("a", next_run_time=datetime.now(UTC) + timedelta(hours=3))
+    bench.scheduler._clock_jumped(-7200.0)
+    wait_for(lambda: bench.runs["a"] == 2)
+    assert bench.events(SchedulerEvent.CLOCK_JUMP) == 1
+
+
+@pytest.mark.parametrize(("wall_step", "reported"), [(1.0, None), (5.9, None), (7200.0, 7199.0), (-3600.0, -3601.0)])
+def test_only_a_step_of_the_clock_is_a_jump(wall_step: float, reported: float | None) -> None:
+    jumps: list[float] = []
+    wall, monotonic = [1000.0], [50.0]
+    watch = ClockWatch(jumps.append, wall=lambda: wall[0], monotonic=lambda: monotonic[0])
+    wall[0] += wall_step
+    monotonic[0] += 1.0
+    watch.look()
+    watch.look()
+    assert jumps == ([] if reported is None else [pytest.approx(reported)])

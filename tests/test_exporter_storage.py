@@ -1,0 +1,337 @@
+"""The database: what survives, what is counted once, what happens when it cannot be used."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from checks.messages import Receipt, Status, reached
+from checks.reason import Outcome, Reason
+from checks.result import Balance, MessageLog, ServiceComponent, ServiceState, Spend
+from exporter.meters import Meters
+from exporter.snapshot import LATENCY_BOUNDS, Route, Tally
+from exporter.storage import SCHEMA_VERSION, Storage, StorageError
+from tests.fakes import NOW, receipt, run
+
+DE = Route("DE", "unknown")
+
+
+@pytest.fixture
+def meters() -> Meters:
+    return Meters()
+
+
+@pytest.fixture
+def storage(tmp_path: Path, meters: Meters) -> Iterator[Storage]:
+    opened = Storage.open(tmp_path / "x.db", meters)
+    yield opened
+    opened.close()
+
+
+def log(*receipts: Receipt) -> MessageLog:
+    return MessageLog(receipts=receipts, read_until=NOW, latency_seconds=4.0)
+
+
+def delivery(*receipts: Receipt) -> object:
+    return run(Reason.OK, log(*receipts), check="delivery", kind="delivery")
+
+
+def record_log(storage: Storage, *receipts: Receipt) -> None:
+    storage.record(run(Reason.OK, log(*receipts), check="delivery", kind="delivery"))
+
+
+def messages(tally: Tally, route: Route = DE) -> dict[str, int]:
+    return {status.value: n for (of_route, status), n in tally.messages.items() if of_route == route}
+
+
+def test_a_restart_knows_what_it_knew(tmp_path: Path, meters: Meters) -> None:
+    path = tmp_path / "x.db"
+    first = Storage.open(path, meters)
+    first.record(
+        run(Reason.OK, Balance(amount=7.5, currency="EUR", runway_seconds=90.0), Spend(total=3.0, currency="EUR"))
+    )
+    first.record(
+        run(Reason.BALANCE_LOW, Balance(amount=2.5, currency="EUR"), detail="low", at=NOW + timedelta(minutes=1))
+    )
+    first.record(
+        run(
+            Reason.OK,
+            ServiceComponent(component="SMS", state=ServiceState.OPERATIONAL),
+            check="status",
+            kind="service_status",
+        )
+    )
+    record_log(first, receipt(1), receipt(2, Status.UNDELIVERED, reason=Reason.OPERATOR_BLOCKING, code="30007"))
+    before = first.snapshot()
+    first.close()
+    second = Storage.open(path, meters)
+    try:
+        after = second.snapshot()
+        assert after.checks["balance"] == before.checks["balance"]
+        assert after.checks["status"] == before.checks["status"]
+        assert after.tallies == before.tallies
+        assert after.checks["balance"].outcomes == {Outcome.PASS: 1, Outcome.FAIL: 1, Outcome.ERROR: 0}
+        assert after.checks["balance"].last_success_at == NOW
+    finally:
+        second.close()
+
+
+def test_the_time_of_a_reason_is_that_of_its_first_run_in_a_row(storage: Storage) -> None:
+    for minute, reason in enumerate((Reason.OK, Reason.BALANCE_LOW, Reason.BALANCE_LOW)):
+        storage.record(run(reason, at=NOW + timedelta(minutes=minute)))
+    assert storage.snapshot().checks["balance"].reason_since == NOW + timedelta(minutes=1)
+
+
+def test_a_message_is_counted_once_for_each_status_however_often_it_is_read(storage: Storage) -> None:
+    record_log(storage, receipt(1, Status.ACCEPTED), receipt(2, Status.SENT))
+    record_log(storage, receipt(1, Status.DELIVERED, delivery_seconds=7.0), receipt(2, Status.SENT))
+    record_log(storage, receipt(1, Status.DELIVERED, delivery_seconds=9.0), receipt(2, Status.DELIVERED))
+    tally = storage.snapshot().tallies["twilio"]
+    assert messages(tally) == {"accepted": 2, "sent": 2, "delivered": 2}
+    latency = tally.latency[DE]
+    assert sum(latency.counts) == 2
+    assert latency.total_seconds == 11.0  # 7 of the first, 4 of the second: later readings change nothing
+
+
+def test_the_same_message_twice_in_one_reading_counts_once(storage: Storage) -> None:
+    record_log(storage, receipt(1, Status.DELIVERED), receipt(1, Status.DELIVERED))
+    assert messages(storage.snapshot().tallies["twilio"]) == {"accepted": 1, "sent": 1, "delivered": 1}
+
+
+def test_failures_count_by_reason_and_code_and_unknown_codes_are_reported(storage: Storage, meters: Meters) -> None:
+    record_log(
+        storage,
+        receipt(1, Status.UNDELIVERED, reason=Reason.OPERATOR_BLOCKING, code="30007"),
+        receipt(2, Status.FAILED, reason=Reason.DELIVERY_FAILING, code="99999", code_is_mapped=False),
+        receipt(3, Status.UNDELIVERED),
+    )
+    tally = storage.snapshot().tallies["twilio"]
+    assert {reason: n for (_, reason), n in tally.failures.items()} == {
+        Reason.OPERATOR_BLOCKING: 1,
+        Reason.DELIVERY_FAILING: 2,
+    }
+    assert tally.codes == {"30007": 1, "unknown": 1}
+    assert meters.read().unmapped_codes == {"twilio": 1}
+
+
+def test_code_labels_stay_bounded_under_invented_codes(storage: Storage) -> None:
+    record_log(
+        storage,
+        *(receipt(n, Status.UNDELIVERED, reason=Reason.DELIVERY_FAILING, code=str(40000 + n)) for n in range(500)),
+    )
+    codes = storage.snapshot().tallies["twilio"].codes
+    assert len(codes) == 101
+    assert codes["other"] == 400
+
+
+@pytest.mark.parametrize(("seconds", "bucket"), [(0.0, 0), (1.0, 0), (1.5, 1), (2.0, 1), (3600.0, 25), (3601.0, 26)])
+def test_a_latency_falls_into_the_bucket_whose_bound_it_does_not_exceed(
+    storage: Storage, seconds: float, bucket: int
+) -> None:
+    record_log(storage, receipt(1, delivery_seconds=seconds))
+    counts = storage.snapshot().tallies["twilio"].latency[DE].counts
+    assert [index for index, count in enumerate(counts) if count] == [bucket]
+    assert len(counts) == len(LATENCY_BOUNDS) + 1
+
+
+readings = st.lists(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(list(Status))), max_size=8), max_size=6)
+
+
+@given(readings)
+@settings(max_examples=60, deadline=None)
+def test_counts_do_not_depend_on_how_a_log_is_cut_into_readings(parts: Sequence[Sequence[tuple[int, Status]]]) -> None:
+    storage = Storage.in_memory(Meters())
+    truth: dict[int, Status] = {}
+    expected: dict[Status, int] = {}
+    for part in parts:
+        record_log(storage, *(receipt(number, status) for number, status in reversed(part)))
+        for number, status in dict(part).items():
+            for step in reached(truth.get(number), status):
+                expected[step] = expected.get(step, 0) + 1
+            if truth.get(number) is None or status.rank > truth[number].rank:
+                truth[number] = status
+    tally = storage.snapshot().tallies.get("twilio", Tally())
+    storage.close()
+    assert {status: n for (_, status), n in tally.messages.items()} == expected
+
+
+def test_the_past_holds_this_targets_balances_in_the_latest_currency(storage: Storage) -> None:
+    storage.record(run(Reason.OK, Balance(amount=1.0, currency="USD"), at=NOW - timedelta(hours=3)))
+    storage.record(
+        run(
+            Reason.OK,
+            Balance(amount=2.0, currency="EUR"),
+            Spend(total=9.0, currency="EUR"),
+            at=NOW - timedelta(hours=2),
+        )
+    )
+    storage.record(run(Reason.OK, Balance(amount=3.0, currency="EUR"), target="other", check="b2"))
+    past = storage.past("twilio", NOW)
+    assert [(reading.amount, reading.spent_total) for reading in past.balances] == [(2.0, 9.0)]
+    assert past.log_read_until is None
+    record_log(storage, receipt(1))
+    assert storage.past("twilio", NOW).log_read_until == NOW
+
+
+def test_failed_runs_are_kept_after_they_roll_out_of_the_rest(storage: Storage) -> None:
+    storage.record(run(Reason.BALANCE_LOW, detail="the one that failed"))
+    for n in range(260):
+        storage.record(run(at=NOW + timedelta(seconds=n)))
+    assert [past.detail for past in storage.recent_runs("balance", passed=False)] == ["the one that failed"]
+    assert len(storage.recent_runs("balance", limit=1000)) < 200
+    assert all(past.reason is Reason.OK for past in storage.recent_runs("balance", limit=5))
+
+
+def test_values_for_the_sparkline_are_the_balances_oldest_first(storage: Storage) -> None:
+    for amount in (3.0, 2.0, 1.0):
+        storage.record(run(Reason.OK, Balance(amount=amount, currency="EUR")))
+    assert storage.recent_values("balance") == [3.0, 2.0, 1.0]
+
+
+def test_a_check_that_left_the_configuration_is_forgotten(storage: Storage) -> None:
+    storage.record(run())
+    storage.keep_only({"other": ("balance", "twilio")})
+    assert storage.snapshot().checks == {}
+    assert storage.recent_runs("balance") == []
+
+
+def test_neither_message_ids_nor_numbers_reach_the_disk(tmp_path: Path, meters: Meters) -> None:
+    path = tmp_path / "x.db"
+    opened = Storage.open(path, meters)
+    record_log(opened, receipt(0xABCDEF))
+    opened.close()
+    written = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert receipt(0xABCDEF).message_id.encode() not in written
+    assert b"delivered" in written
+
+
+def test_the_key_stands_outside_the_database_and_is_for_its_owner_only(tmp_path: Path, storage: Storage) -> None:
+    key = tmp_path / "x.db.key"
+    assert len(key.read_bytes()) == 32
+    assert key.stat().st_mode & 0o077 == 0
+
+
+def test_a_second_process_is_refused(tmp_path: Path, storage: Storage) -> None:
+    with pytest.raises(StorageError) as caught:
+        Storage.open(tmp_path / "x.db", Meters())
+    assert str(caught.value) == (
+        f"{tmp_path}/x.db: is in use by another twofa-exporter; stop it, or give another --storage.path"
+    )
+
+
+def test_a_database_from_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    db.close()
+    with pytest.raises(StorageError) as caught:
+        Storage.open(path, Meters())
+    assert str(caught.value) == (
+        f"{path}: was written by a newer version (schema 2, this version knows 1); run that version, or"
+        " give another --storage.path"
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.write_bytes(b"not a database" * 1000), "file is not a database"),
+        (lambda path: path.mkdir(), "unable to open database file"),
+    ],
+    ids=["another file", "a folder"],
+)
+def test_what_is_no_database_is_refused(make: object, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    make(path)  # type: ignore[operator]
+    with pytest.raises(StorageError, match=words):
+        Storage.open(path, Meters())
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"file/x.db: cannot be used: (not a directory|file exists)"):
+        Storage.open(tmp_path / "file" / "x.db", Meters())
+
+
+def test_a_damaged_key_is_refused(tmp_path: Path, meters: Meters) -> None:
+    Storage.open(tmp_path / "x.db", meters).close()
+    (tmp_path / "x.db.key").write_bytes(b"short")
+    with pytest.raises(StorageError, match=r"x\.db\.key: must hold 32 bytes, holds 5"):
+        Storage.open(tmp_path / "x.db", meters)
+
+
+def test_a_full_disk_is_counted_and_loses_no_message(tmp_path: Path, meters: Meters) -> None:
+    storage = Storage.open(tmp_path / "x.db", meters)
+    (pages,) = storage._db.execute("PRAGMA page_count").fetchone()
+    storage._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then answers as it does on a full disk
+    many = [receipt(n) for n in range(2000)]
+    record_log(storage, *many)
+    assert meters.read().storage_errors == 1
+    assert storage.snapshot().checks["delivery"].last.result.reason is Reason.OK  # known in memory
+    assert "twilio" not in storage.snapshot().tallies  # not counted, so that the next reading counts it
+    storage._db.execute("PRAGMA max_page_count = 1000000")
+    record_log(storage, *many)
+    assert messages(storage.snapshot().tallies["twilio"])["delivered"] == 2000
+    storage.close()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from exporter.meters import Meters
+from exporter.storage import Storage
+from checks.reason import Reason
+from checks.result import Balance, MessageLog
+from tests.fakes import NOW, receipt, run
+storage = Storage.open(Path({path!r}), Meters())
+print("ready", flush=True)
+number = int(sys.argv[1])
+while True:
+    log = MessageLog(receipts=tuple(receipt(n) for n in range(number, number + 20)), read_until=NOW)
+    storage.record(run(Reason.OK, log, check="delivery", kind="delivery"))
+    storage.record(run(Reason.OK, Balance(amount=float(number), currency="EUR")))
+    number += 10
+"""
+
+
+@pytest.mark.slow
+def test_fifty_kills_during_writes_corrupt_nothing_and_count_nothing_twice(tmp_path: Path, meters: Meters) -> None:
+    path = tmp_path / "x.db"
+    root = str(Path(__file__).resolve().parent.parent)
+    script = WRITER.format(root=root, path=str(path))
+    runs_before, next_number = 0, 0
+    for round_ in range(50):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", script, str(next_number)], stdout=subprocess.PIPE, env={**os.environ}
+        )
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+        writer.stdout.close()
+        try:
+            writer.wait(0.002 * (round_ % 17))
+        except subprocess.TimeoutExpired:
+            writer.send_signal(signal.SIGKILL)
+        assert writer.wait() == -signal.SIGKILL
+        storage = Storage.open(path, meters)
+        try:
+            assert storage._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            (ids,) = storage._db.execute("SELECT count(*) FROM messages").fetchone()
+            tally = storage.snapshot().tallies.get("twilio", Tally())
+            assert messages(tally).get("delivered", 0) == ids
+            assert sum(latency.counts[3] for latency in tally.latency.values()) == ids
+            state = storage.snapshot().checks.get("delivery")
+            runs = 0 if state is None else sum(state.outcomes.values())
+            assert runs >= runs_before
+            runs_before, next_number = runs, ids
+        finally:
+            storage.close()
+    assert runs_before > 50
