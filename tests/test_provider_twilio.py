@@ -1,0 +1,1113 @@
+"""Twilio: what each call asks, what it makes of the documented answers, and the traps of keys and codes."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from checks.clients import Account, AccountState, CountryPermissions, Money, RecentSpend, Sender
+from checks.errors import BadResponseError, NotFoundError, PermissionMissingError, ProviderError
+from checks.messages import Receipt, Status
+from checks.providers import PROVIDERS, build_client
+from checks.providers.twilio import (
+    ERROR_CODES,
+    LIST,
+    PAGE,
+    Surface,
+    TwilioClient,
+    TwilioSettings,
+    _masked,
+    _moment,
+    _number,
+    error_page,
+)
+from checks.reason import Reason
+from checks.secret import Secret
+from exporter.sandbox import Sandbox
+from tests import stub_server as stubs
+from tests.stub_server import StubServer
+
+SID: Final = "AC" + "a" * 32
+KEY: Final = "SK" + "b" * 32
+SERVICE: Final = "MG" + "c" * 32
+TOKEN: Final = "canary-token-51d0"
+NUMBER: Final = "+4915112345678"
+TOLL_FREE: Final = "+18335550123"
+NOW: Final = datetime(2026, 11, 24, 7, 30, tzinfo=UTC)
+
+ACCOUNT: Final = f"/2010-04-01/Accounts/{SID}.json"
+BALANCE: Final = f"/2010-04-01/Accounts/{SID}/Balance.json"
+MESSAGES: Final = f"/2010-04-01/Accounts/{SID}/Messages.json"
+NUMBERS: Final = f"/2010-04-01/Accounts/{SID}/IncomingPhoneNumbers.json"
+ALL_TIME: Final = f"/2010-04-01/Accounts/{SID}/Usage/Records/AllTime.json"
+DAILY: Final = f"/2010-04-01/Accounts/{SID}/Usage/Records/Daily.json"
+PROFILES: Final = "/v1/CustomerProfiles"
+SERVICES: Final = f"/v1/Services/{SERVICE}"
+CAMPAIGNS: Final = f"{SERVICES}/Compliance/Usa2p"
+VERIFICATIONS: Final = "/v1/Tollfree/Verifications"
+COUNTRIES: Final = "/v1/Messaging/GeoPermissions"
+
+
+class Notes:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[str] = []
+        self.unmapped: list[str] = []
+        self.unreadable = 0
+
+    def request_done(self, outcome: str) -> None:
+        self.outcomes.append(outcome)
+
+    def code_unmapped(self, code: str) -> None:
+        self.unmapped.append(code)
+
+    def message_unreadable(self) -> None:
+        self.unreadable += 1
+
+
+@pytest.fixture
+def stub() -> Iterator[StubServer]:
+    with StubServer() as server:
+        yield server
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+Build = Callable[..., TwilioClient]
+
+
+@pytest.fixture
+def build(stub: StubServer, notes: Notes) -> Iterator[Build]:
+    made: list[TwilioClient] = []
+
+    def make(**settings: Any) -> TwilioClient:
+        by_key = "api_key" in settings
+        mine: dict[str, Any] = {} if by_key else {"auth_token": Secret(TOKEN)}
+        mine |= {"type": "twilio", "account_sid": SID, "base_url": stub.url, "status_page": f"{stub.url}/status"}
+        client = TwilioClient(TwilioSettings.model_validate(mine | settings), observer=notes, now=lambda: NOW)
+        made.append(client)
+        return client
+
+    yield make
+    for client in made:
+        client.close()
+
+
+@pytest.fixture
+def client(build: Build) -> TwilioClient:
+    return build()
+
+
+def by_key(build: Build) -> TwilioClient:
+    return build(api_key=KEY, api_key_secret=Secret(TOKEN))
+
+
+def refusal(status: int, code: int, message: str = "no") -> stubs.Behaviour:
+    """Answer in the envelope of the 2010 API: https://www.twilio.com/docs/usage/twilios-response."""
+    more = f"https://www.twilio.com/docs/errors/{code}"
+    return stubs.answer({"code": code, "message": message, "more_info": more, "status": status}, status=status)
+
+
+def listing(key: str, *items: Any, following: str | None = None) -> stubs.Behaviour:
+    """Answer with one page of a list of the 2010 API."""
+    return stubs.answer({key: list(items), "next_page_uri": following, "page": 0, "page_size": 50, "uri": "/x"})
+
+
+def modern(key: str, *items: Any, following: str | None = None) -> stubs.Behaviour:
+    """Answer with one page of a list of the newer APIs, which name pages by absolute URLs."""
+    return stubs.answer({key: list(items), "meta": {"key": key, "page": 0, "next_page_url": following}})
+
+
+def mail_date(moment: datetime) -> str:
+    return moment.strftime("%a, %d %b %Y %H:%M:%S +0000")
+
+
+def message(*, ago: timedelta = timedelta(minutes=5), **changes: Any) -> dict[str, Any]:
+    """Return a message as twilio-oai describes it."""
+    created = NOW - ago
+    return {
+        "account_sid": SID,
+        "api_version": "2010-04-01",
+        "body": "Your code is 123456",
+        "date_created": mail_date(created),
+        "date_sent": mail_date(created + timedelta(seconds=1)),
+        "date_updated": mail_date(created + timedelta(seconds=7)),
+        "direction": "outbound-api",
+        "error_code": None,
+        "error_message": None,
+        "from": "+18005550100",
+        "messaging_service_sid": SERVICE,
+        "num_media": "0",
+        "num_segments": "1",
+        "price": None,
+        "price_unit": "USD",
+        "sid": "SM" + "1" * 32,
+        "status": "delivered",
+        "subresource_uris": {},
+        "to": NUMBER,
+        "uri": "/x",
+    } | changes
+
+
+def receipt(**changes: Any) -> Receipt:
+    plain = Receipt(
+        message_id="SM" + "1" * 32,
+        status=Status.DELIVERED,
+        created_at=NOW - timedelta(minutes=5),
+        country="DE",
+        delivery_seconds=7.0,
+    )
+    return replace(plain, **changes)
+
+
+def read(client: TwilioClient, since: datetime = NOW - timedelta(hours=1)) -> list[Receipt]:
+    return list(client.read_messages(since=since))
+
+
+def paths(stub: StubServer) -> list[str]:
+    return [request.path for request in stub.requests]
+
+
+# ---- credentials
+
+
+def test_credentials_are_verified_by_reading_one_message(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(MESSAGES, listing("messages"))
+    client.verify_credentials()
+    (request,) = stub.requests
+    assert (request.method, request.path, request.query) == ("GET", MESSAGES, {"PageSize": ["1"]})
+    assert request.basic_auth == (SID, TOKEN)
+
+
+def test_an_api_key_signs_in_with_its_own_name(stub: StubServer, build: Build) -> None:
+    stub.on(MESSAGES, listing("messages", message()))
+    by_key(build).verify_credentials()
+    assert stub.requests[0].basic_auth == (KEY, TOKEN)
+    assert stub.requests[0].path == MESSAGES
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason", "detail"),
+    [
+        (refusal(401, 20003), Reason.CREDENTIALS_REJECTED, "Twilio answers HTTP 401, code 20003"),
+        (
+            refusal(401, 70051, "Authorization failed"),
+            Reason.CREDENTIALS_REJECTED,
+            "Twilio answers HTTP 401, code 70051",
+        ),
+        (
+            refusal(401, 70051, "required permission twilio/messaging/messages/list is missing"),
+            Reason.PERMISSION_MISSING,
+            "the key lacks the permission twilio/messaging/messages/list",
+        ),
+        (
+            refusal(401, 70051, f"required permission {NUMBER} {TOKEN} is missing"),
+            Reason.CREDENTIALS_REJECTED,
+            "Twilio answers HTTP 401, code 70051",
+        ),
+        (refusal(403, 20403), Reason.ACCOUNT_SUSPENDED, "Twilio answers HTTP 403, code 20403"),
+        (refusal(401, 20005), Reason.ACCOUNT_SUSPENDED, "Twilio answers HTTP 401, code 20005"),
+        (refusal(403, 20008), Reason.CREDENTIALS_REJECTED, "Twilio answers HTTP 403, code 20008"),
+        (refusal(403, 20006), Reason.PERMISSION_MISSING, "Twilio answers HTTP 403, code 20006"),
+        (refusal(429, 20429), Reason.RATE_LIMITED, "Twilio answers HTTP 429, code 20429"),
+        (refusal(500, 20500), Reason.PROVIDER_OUTAGE, "Twilio answers HTTP 500, code 20500"),
+        (refusal(400, 20001), Reason.INTERNAL, "Twilio answers HTTP 400, code 20001"),
+        (refusal(404, 20404), Reason.BAD_RESPONSE, "Twilio answers HTTP 404, code 20404"),
+        (
+            stubs.answer({"type": "x", "title": "x", "code": 20003, "detail": "x", "status": 401}, status=401),
+            Reason.CREDENTIALS_REJECTED,
+            "Twilio answers HTTP 401, code 20003",
+        ),
+        (
+            stubs.answer({"code": "20003"}, status=401),
+            Reason.CREDENTIALS_REJECTED,
+            "Twilio answers HTTP 401, code 20003",
+        ),
+        (stubs.answer({"code": 9**99}, status=401), Reason.CREDENTIALS_REJECTED, "Twilio answers HTTP 401"),
+        (stubs.answer({"code": True}, status=429), Reason.RATE_LIMITED, "Twilio answers HTTP 429"),
+        (stubs.answer([20003], status=403), Reason.PERMISSION_MISSING, "Twilio answers HTTP 403"),
+    ],
+)
+def test_a_refusal_has_its_reason(
+    behaviour: stubs.Behaviour, reason: Reason, detail: str, stub: StubServer, client: TwilioClient, notes: Notes
+) -> None:
+    stub.on(MESSAGES, behaviour)
+    with pytest.raises(ProviderError) as caught:
+        client.verify_credentials()
+    assert (caught.value.reason, str(caught.value)) == (reason, detail)
+    assert isinstance(caught.value, PermissionMissingError) == (reason is Reason.PERMISSION_MISSING)
+    assert notes.unmapped == []
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(400, Reason.BAD_RESPONSE), (401, Reason.CREDENTIALS_REJECTED), (503, Reason.PROVIDER_OUTAGE)],
+)
+def test_an_unknown_code_counts_and_takes_the_reason_of_its_status(
+    status: int, reason: Reason, stub: StubServer, client: TwilioClient, notes: Notes
+) -> None:
+    stub.on(MESSAGES, refusal(status, 99999))
+    with pytest.raises(ProviderError) as caught:
+        client.verify_credentials()
+    assert (caught.value.reason, caught.value.code) == (reason, "99999")
+    assert notes.unmapped == ["99999"]
+
+
+def test_settings_override_a_code(stub: StubServer, build: Build, notes: Notes) -> None:
+    stub.on(MESSAGES, refusal(401, 20003), refusal(404, 20404), refusal(400, 99999))
+    client = build(error_codes={20003: "account_suspended", 20404: "sender_invalid", 99999: "permission_missing"})
+    reasons = []
+    for _ in range(3):
+        with pytest.raises(ProviderError) as caught:
+            client.verify_credentials()
+        reasons.append((type(caught.value), caught.value.reason))
+    assert reasons == [
+        (ProviderError, Reason.ACCOUNT_SUSPENDED),
+        (ProviderError, Reason.SENDER_INVALID),
+        (PermissionMissingError, Reason.PERMISSION_MISSING),
+    ]
+    assert notes.unmapped == []
+
+
+def test_every_request_is_counted(stub: StubServer, client: TwilioClient, notes: Notes) -> None:
+    stub.on(MESSAGES, listing("messages"), refusal(429, 20429))
+    stub.on("/status/api/v2/summary.json", stubs.answer({"components": [], "incidents": []}))
+    client.verify_credentials()
+    client.fetch_service_status()
+    with pytest.raises(ProviderError):
+        client.verify_credentials()
+    assert notes.outcomes == ["ok", "ok", "rate_limited"]
+
+
+# ---- account
+
+
+def account(status: str = "active", kind: str = "Full") -> stubs.Behaviour:
+    return stubs.answer({"sid": SID, "status": status, "type": kind, "auth_token": "canary-in-payload"})
+
+
+def test_an_account_in_use(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(ACCOUNT, account())
+    stub.on(PROFILES, modern("results", {"status": "draft"}, {"status": "twilio-approved"}))
+    assert client.fetch_account() == Account(state=AccountState.ACTIVE)
+
+
+def test_an_account_without_any_profile_is_not_called_restricted(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(ACCOUNT, account())
+    stub.on(PROFILES, modern("results"))
+    assert client.fetch_account() == Account(state=AccountState.ACTIVE)
+
+
+def test_an_account_without_an_approved_profile(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(ACCOUNT, account())
+    stub.on(PROFILES, modern("results", {"status": "twilio-rejected"}, {"status": "in-review"}))
+    assert client.fetch_account() == Account(
+        state=AccountState.ACTIVE,
+        restriction="no compliance profile is approved, so it sends to verified numbers only",
+    )
+
+
+def test_a_trial_account(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(ACCOUNT, account(kind="Trial"))
+    assert client.fetch_account() == Account(
+        state=AccountState.ACTIVE, restriction="a trial account sends to verified numbers only"
+    )
+
+
+@pytest.mark.parametrize("state", [AccountState.SUSPENDED, AccountState.CLOSED])
+def test_an_account_out_of_use(state: AccountState, stub: StubServer, client: TwilioClient) -> None:
+    stub.on(ACCOUNT, account(status=state))
+    assert client.fetch_account() == Account(state=state)
+    assert paths(stub) == [ACCOUNT]
+
+
+@pytest.mark.parametrize("body", [{"status": "odd"}, {"status": 5}, {"status": "active", "type": None}])
+def test_an_account_that_cannot_be_understood(body: Any, stub: StubServer, client: TwilioClient) -> None:
+    stub.on(ACCOUNT, stubs.answer(body))
+    with pytest.raises(BadResponseError):
+        client.fetch_account()
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [refusal(401, 20003), refusal(401, 70051, "required permission x/list is missing"), refusal(403, 20006)],
+)
+def test_profiles_that_may_not_be_read_are_named(
+    behaviour: stubs.Behaviour, stub: StubServer, client: TwilioClient
+) -> None:
+    stub.on(ACCOUNT, account())
+    stub.on(PROFILES, behaviour)
+    stub.on(MESSAGES, listing("messages"))
+    assert client.fetch_account() == Account(state=AccountState.ACTIVE, unreadable=("compliance profiles",))
+
+
+def test_a_standard_key_may_not_read_the_account(stub: StubServer, build: Build) -> None:
+    stub.on(ACCOUNT, refusal(401, 20003))
+    stub.on(MESSAGES, listing("messages"))
+    with pytest.raises(PermissionMissingError) as caught:
+        by_key(build).fetch_account()
+    assert str(caught.value) == (
+        "a standard API key may not read the account; use the Auth Token or a main key, or remove this check"
+    )
+    assert paths(stub) == [ACCOUNT, MESSAGES]
+
+
+def test_a_wrong_key_is_told_from_a_standard_one(stub: StubServer, build: Build) -> None:
+    stub.everywhere(refusal(401, 20003))
+    with pytest.raises(ProviderError) as caught:
+        by_key(build).fetch_account()
+    assert caught.value.reason is Reason.CREDENTIALS_REJECTED
+
+
+# ---- money
+
+
+@pytest.mark.parametrize(
+    ("body", "money"),
+    [
+        ({"balance": "12.34", "currency": "USD"}, Money(amount=12.34, currency="USD")),
+        ({"balance": "-0.5", "currency": "eur"}, Money(amount=-0.5, currency="EUR")),
+        ({"balance": 7, "currency": "USD"}, Money(amount=7.0, currency="USD")),
+        ({"balance": "1E+3", "currency": "USD"}, Money(amount=1000.0, currency="USD")),
+    ],
+)
+def test_a_balance_is_read(body: Any, money: Money, stub: StubServer, client: TwilioClient) -> None:
+    stub.on(BALANCE, stubs.answer({"account_sid": SID} | body))
+    assert client.fetch_balance() == money
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"balance": None, "currency": "USD"},
+        {"currency": "USD"},
+        {"balance": "", "currency": "USD"},
+        {"balance": "NaN", "currency": "USD"},
+        {"balance": "Infinity", "currency": "USD"},
+        {"balance": "1e999", "currency": "USD"},
+        {"balance": "1_000", "currency": "USD"},
+        {"balance": "12,34", "currency": "USD"},
+        {"balance": "9" * 400, "currency": "USD"},
+        {"balance": 10**400, "currency": "USD"},
+        {"balance": True, "currency": "USD"},
+        {"balance": ["1"], "currency": "USD"},
+        {"balance": "1"},
+        {"balance": "1", "currency": ""},
+        {"balance": "1", "currency": "US Dollar"},
+        {"balance": "1", "currency": 840},
+    ],
+)
+def test_a_balance_that_is_none(body: Any, stub: StubServer, client: TwilioClient) -> None:
+    stub.on(BALANCE, stubs.answer(body))
+    with pytest.raises(BadResponseError):
+        client.fetch_balance()
+
+
+def test_a_sub_account_has_no_balance(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(BALANCE, refusal(404, 20404))
+    assert client.fetch_balance() is None
+
+
+def test_a_balance_out_of_scope_is_no_wrong_key(stub: StubServer, build: Build) -> None:
+    stub.on(BALANCE, refusal(401, 20003))
+    stub.on(MESSAGES, listing("messages"))
+    with pytest.raises(PermissionMissingError, match=r"^these credentials may not read the balance$"):
+        by_key(build).fetch_balance()
+
+
+def usage(price: Any, day: str = "2026-11-24", unit: Any = "usd") -> dict[str, Any]:
+    return {"category": "totalprice", "price": price, "price_unit": unit, "start_date": day, "end_date": day}
+
+
+def test_spend_is_read(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(ALL_TIME, listing("usage_records", usage("1234.5", "2010-03-27")))
+    stub.on(DAILY, listing("usage_records", usage(2.25, "2026-11-24"), usage("10", "2026-11-23")))
+    assert client.fetch_spend() == RecentSpend(total=Money(amount=1234.5, currency="USD"), today=2.25, yesterday=10.0)
+    ever, daily = stub.requests
+    assert ever.query == {"Category": ["totalprice"], "PageSize": ["1"]}
+    assert daily.query == {"Category": ["totalprice"], "StartDate": ["2026-11-23"], "PageSize": ["10"]}
+
+
+def test_a_day_without_a_record_has_no_spend(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(ALL_TIME, listing("usage_records", usage(0)))
+    stub.on(DAILY, listing("usage_records"))
+    assert client.fetch_spend() == RecentSpend(total=Money(amount=0.0, currency="USD"), today=0.0, yesterday=0.0)
+
+
+def test_an_account_that_never_spent(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(ALL_TIME, listing("usage_records"))
+    assert client.fetch_spend() is None
+
+
+@pytest.mark.parametrize("path", [ALL_TIME, DAILY])
+@pytest.mark.parametrize("behaviour", [refusal(401, 20003), refusal(403, 20006)])
+def test_spend_out_of_scope_is_not_known(path: str, behaviour: stubs.Behaviour, stub: StubServer, build: Build) -> None:
+    stub.on(ALL_TIME, listing("usage_records", usage("1")))
+    stub.on(DAILY, listing("usage_records"))
+    stub.on(MESSAGES, listing("messages"))
+    stub.on(path, behaviour)
+    assert by_key(build).fetch_spend() is None
+
+
+@pytest.mark.parametrize("record", [usage(None), usage("x"), usage("1", unit=None), 5, usage([])])
+def test_spend_that_is_none(record: Any, stub: StubServer, client: TwilioClient) -> None:
+    stub.on(ALL_TIME, listing("usage_records", record))
+    stub.on(DAILY, listing("usage_records"))
+    with pytest.raises(BadResponseError):
+        client.fetch_spend()
+
+
+def test_a_usage_record_without_a_date(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(ALL_TIME, listing("usage_records", usage("1")))
+    stub.on(DAILY, listing("usage_records", usage("1", "yesterday")))
+    with pytest.raises(BadResponseError):
+        client.fetch_spend()
+
+
+@given(st.text(max_size=30) | st.floats() | st.integers() | st.none() | st.lists(st.none()))
+def test_a_number_is_finite_or_refused(value: Any) -> None:
+    try:
+        number = _number(value, "balance")
+    except BadResponseError:
+        return
+    assert abs(number) < float("inf")
+
+
+# ---- senders
+
+
+def phone(number: str, **changes: Any) -> dict[str, Any]:
+    capabilities = {"sms": True, "mms": False, "voice": True, "fax": False}
+    return {"sid": "PN" + "d" * 32, "phone_number": number, "capabilities": capabilities, "status": "in-use"} | changes
+
+
+def test_a_number_is_read(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(NUMBERS, listing("incoming_phone_numbers", phone(NUMBER)))
+    assert client.fetch_number(NUMBER) == Sender(label="+49*********78")
+    assert stub.requests[0].query == {"PhoneNumber": [NUMBER], "PageSize": ["20"]}
+
+
+def test_a_number_without_sms(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(NUMBERS, listing("incoming_phone_numbers", phone(NUMBER, capabilities={"sms": False})))
+    assert client.fetch_number(NUMBER) == Sender(label="+49*********78", sends_sms=False)
+
+
+def test_a_number_of_somebody_else(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(NUMBERS, listing("incoming_phone_numbers", phone(NUMBER + "9")))
+    assert client.fetch_number(NUMBER) == Sender(label="+49*********78", exists=False)
+
+
+@pytest.mark.parametrize("capabilities", [None, [], {}, {"sms": "yes"}, "sms"])
+def test_a_number_without_capabilities(capabilities: Any, stub: StubServer, client: TwilioClient) -> None:
+    stub.on(NUMBERS, listing("incoming_phone_numbers", phone(NUMBER, capabilities=capabilities)))
+    with pytest.raises(BadResponseError):
+        client.fetch_number(NUMBER)
+
+
+@pytest.mark.parametrize(
+    ("states", "problem"),
+    [
+        ([], "toll-free verification is missing"),
+        (["TWILIO_APPROVED"], None),
+        (["TWILIO_REJECTED", "TWILIO_APPROVED"], None),
+        (["PENDING_REVIEW"], "toll-free verification is pending"),
+        (["TWILIO_REJECTED", "IN_REVIEW"], "toll-free verification is pending"),
+        (["TWILIO_REJECTED"], "toll-free verification is rejected"),
+    ],
+)
+def test_a_toll_free_number(states: list[str], problem: str | None, stub: StubServer, client: TwilioClient) -> None:
+    stub.on(NUMBERS, listing("incoming_phone_numbers", phone(TOLL_FREE)))
+    stub.on(VERIFICATIONS, modern("verifications", *({"status": state} for state in states)))
+    assert client.fetch_number(TOLL_FREE) == Sender(label="+1********23", registration_problem=problem)
+    assert stub.requests[1].query["TollfreePhoneNumberSid"] == ["PN" + "d" * 32]
+
+
+def test_a_toll_free_verification_out_of_scope(stub: StubServer, build: Build) -> None:
+    stub.on(NUMBERS, listing("incoming_phone_numbers", phone(TOLL_FREE)))
+    stub.on(VERIFICATIONS, refusal(401, 20003))
+    stub.on(MESSAGES, listing("messages"))
+    assert by_key(build).fetch_number(TOLL_FREE) == Sender(label="+1********23", unreadable=("toll-free verification",))
+
+
+@given(st.text(max_size=40) | st.from_regex(r"\A\+[1-9]\d{6,14}\Z"))
+def test_a_masked_number_shows_little(number: str) -> None:
+    shown = _masked(number).replace("*", "")
+    assert len(shown) <= 1 + 3 + 2
+
+
+def pool(stub: StubServer, *, numbers: tuple[str, ...] = (), others: Mapping[str, int] | None = None) -> None:
+    stub.on(SERVICES, stubs.answer({"sid": SERVICE, "friendly_name": "codes"}))
+    stub.on(f"{SERVICES}/PhoneNumbers", modern("phone_numbers", *({"phone_number": number} for number in numbers)))
+    for path, key in (
+        ("ShortCodes", "short_codes"),
+        ("AlphaSenders", "alpha_senders"),
+        ("DestinationAlphaSenders", "alpha_senders"),
+    ):
+        count = (others or {}).get(path, 0)
+        stub.on(f"{SERVICES}/{path}", modern(key, *({"sid": f"X{number}"} for number in range(count))))
+
+
+def test_a_messaging_service_is_read(stub: StubServer, client: TwilioClient) -> None:
+    pool(stub, numbers=(NUMBER, TOLL_FREE), others={"ShortCodes": 1, "AlphaSenders": 2})
+    assert client.fetch_messaging_service(SERVICE, countries=["US"]) == Sender(label=SERVICE, pool_size=5)
+    assert CAMPAIGNS not in paths(stub)
+
+
+def test_senders_by_destination_fill_a_pool(stub: StubServer, client: TwilioClient) -> None:
+    pool(stub, others={"DestinationAlphaSenders": 3})
+    assert client.fetch_messaging_service(SERVICE, countries=["DE"]) == Sender(label=SERVICE, pool_size=3)
+
+
+def test_an_empty_pool(stub: StubServer, client: TwilioClient) -> None:
+    pool(stub)
+    assert client.fetch_messaging_service(SERVICE, countries=[]) == Sender(label=SERVICE, pool_size=0)
+
+
+def test_a_messaging_service_that_is_not_there(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(SERVICES, refusal(404, 20404))
+    assert client.fetch_messaging_service(SERVICE, countries=[]) == Sender(label=SERVICE, exists=False)
+
+
+@pytest.mark.parametrize("sid", ["", "MG1", SERVICE + "/../x", SID, f"{SERVICE}\n"])
+def test_a_malformed_sid_is_never_asked_for(sid: str, stub: StubServer, client: TwilioClient) -> None:
+    assert not client.fetch_messaging_service(sid, countries=[]).exists
+    assert stub.requests == []
+
+
+@pytest.mark.parametrize(
+    ("states", "problem"),
+    [
+        ([], "no A2P campaign is registered"),
+        (["VERIFIED"], None),
+        (["FAILED", "VERIFIED"], None),
+        (["PENDING"], "the A2P campaign is not verified yet"),
+        (["IN_PROGRESS"], "the A2P campaign is not verified yet"),
+        (["FAILED"], "the A2P campaign has failed"),
+        (["SUSPENDED"], "the A2P campaign is suspended"),
+        (["SOMETHING_NEW"], "the A2P campaign is not verified"),
+    ],
+)
+def test_a_campaign(states: list[str], problem: str | None, stub: StubServer, client: TwilioClient) -> None:
+    pool(stub, numbers=("+14155550123",))
+    stub.on(CAMPAIGNS, modern("compliance", *({"campaign_status": state} for state in states)))
+    assert client.fetch_messaging_service(SERVICE, countries=["DE", "US"]) == Sender(
+        label=SERVICE, pool_size=1, registration_problem=problem
+    )
+
+
+def test_a_campaign_is_for_the_us_only(stub: StubServer, client: TwilioClient) -> None:
+    pool(stub, numbers=("+14155550123",))
+    assert client.fetch_messaging_service(SERVICE, countries=["CA"]) == Sender(label=SERVICE, pool_size=1)
+
+
+def test_parts_of_a_messaging_service_out_of_scope(stub: StubServer, build: Build) -> None:
+    pool(stub, numbers=("+14155550123",))
+    stub.on(f"{SERVICES}/PhoneNumbers", refusal(401, 20003))
+    stub.on(CAMPAIGNS, refusal(403, 20006))
+    stub.on(MESSAGES, listing("messages"))
+    assert by_key(build).fetch_messaging_service(SERVICE, countries=["US"]) == Sender(
+        label=SERVICE, unreadable=("sender pool", "A2P campaign")
+    )
+
+
+def test_country_permissions_are_read(stub: StubServer, client: TwilioClient) -> None:
+    permissions = [
+        {"country_code": "US", "type": "country", "enabled": True},
+        {"country_code": "PK", "type": "country", "enabled": False, "message": "High Risk Country"},
+        {"country_code": "IN", "type": "country", "enabled": None},
+    ]
+    stub.on(COUNTRIES, stubs.answer({"permissions": permissions}))
+    assert client.fetch_country_permissions(["US", "PK", "IN", "AQ"]) == CountryPermissions(
+        refused=("PK",), unknown=("IN", "AQ")
+    )
+    assert stub.requests[0].query == {"CountryCode": ["US,PK,IN,AQ"]}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_country_is_refused_when_part_of_it_is(order: int, stub: StubServer, client: TwilioClient) -> None:
+    parts = [{"country_code": "US", "enabled": True}, {"country_code": "US", "enabled": False}][::order]
+    stub.on(COUNTRIES, stubs.answer({"permissions": parts}))
+    assert client.fetch_country_permissions(["US"]) == CountryPermissions(refused=("US",))
+
+
+def test_no_country_is_no_question(stub: StubServer, client: TwilioClient) -> None:
+    assert client.fetch_country_permissions([]) == CountryPermissions()
+    assert stub.requests == []
+
+
+def test_country_permissions_out_of_scope(stub: StubServer, build: Build) -> None:
+    stub.on(COUNTRIES, refusal(401, 20003))
+    stub.on(MESSAGES, listing("messages"))
+    assert by_key(build).fetch_country_permissions(["US"]) == CountryPermissions(readable=False)
+
+
+@pytest.mark.parametrize("permissions", [None, {}, ["US"], "US"])
+def test_country_permissions_that_are_none(permissions: Any, stub: StubServer, client: TwilioClient) -> None:
+    stub.on(COUNTRIES, stubs.answer({"permissions": permissions}))
+    with pytest.raises(BadResponseError):
+        client.fetch_country_permissions(["US"])
+
+
+# ---- messages
+
+
+def test_a_message_is_read(stub: StubServer, client: TwilioClient, notes: Notes) -> None:
+    stub.on(MESSAGES, listing("messages", message()))
+    assert read(client) == [receipt()]
+    assert stub.requests[0].query == {"PageSize": ["1000"]}
+    assert notes.unreadable == 0
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("accepted", Status.ACCEPTED),
+        ("scheduled", Status.ACCEPTED),
+        ("queued", Status.ACCEPTED),
+        ("sending", Status.ACCEPTED),
+        ("sent", Status.SENT),
+        ("delivered", Status.DELIVERED),
+        ("read", Status.DELIVERED),
+        ("undelivered", Status.UNDELIVERED),
+        ("partially_delivered", Status.UNDELIVERED),
+        ("failed", Status.FAILED),
+        ("canceled", Status.CANCELED),
+    ],
+)
+def test_every_documented_status_is_known(word: str, status: Status, stub: StubServer, client: TwilioClient) -> None:
+    stub.on(MESSAGES, listing("messages", message(status=word)))
+    (one,) = read(client)
+    has_failed = status in (Status.UNDELIVERED, Status.FAILED)
+    assert one == receipt(
+        status=status,
+        delivery_seconds=7.0 if word == "delivered" else None,
+        reason=Reason.DELIVERY_FAILING if has_failed else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("given_code", "reason", "code", "is_mapped"),
+    [
+        (30007, Reason.OPERATOR_BLOCKING, "30007", True),
+        ("30003", Reason.RECIPIENT_UNREACHABLE, "30003", True),
+        (30005, Reason.RECIPIENT_INVALID, "30005", True),
+        (21604, Reason.DELIVERY_FAILING, "21604", True),
+        (99999, Reason.DELIVERY_FAILING, "99999", False),
+        (30008, Reason.OPERATOR_DELAY, "30008", True),
+        (None, Reason.DELIVERY_FAILING, None, True),
+        (0, Reason.DELIVERY_FAILING, None, True),
+        ("x", Reason.DELIVERY_FAILING, None, True),
+    ],
+)
+def test_a_failure_has_its_reason(
+    given_code: Any, reason: Reason, code: str | None, is_mapped: bool, stub: StubServer, build: Build
+) -> None:
+    client = build(error_codes={30008: "operator_delay"})
+    stub.on(MESSAGES, listing("messages", message(status="failed", error_code=given_code, date_sent=None)))
+    assert read(client) == [
+        receipt(status=Status.FAILED, reason=reason, code=code, code_is_mapped=is_mapped, delivery_seconds=None)
+    ]
+
+
+def test_a_code_on_a_delivered_message_is_no_failure(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(MESSAGES, listing("messages", message(error_code=30018)))
+    assert read(client) == [receipt()]
+
+
+@pytest.mark.parametrize(
+    ("to", "country"),
+    [
+        ("+14155550123", "US"),
+        ("+14165550123", "CA"),
+        ("whatsapp:+4915112345678", "DE"),
+        ("+1415555XXXX", "US"),
+        ("", "unknown"),
+        (None, "unknown"),
+        (5, "unknown"),
+    ],
+)
+def test_a_message_has_the_country_of_its_recipient(
+    to: Any, country: str, stub: StubServer, client: TwilioClient
+) -> None:
+    stub.on(MESSAGES, listing("messages", message(to=to)))
+    assert [one.country for one in read(client)] == [country]
+
+
+@pytest.mark.parametrize("direction", ["outbound-call", "outbound-reply"])
+def test_all_outbound_messages_count(direction: str, stub: StubServer, client: TwilioClient) -> None:
+    stub.on(MESSAGES, listing("messages", message(direction=direction)))
+    assert read(client) == [receipt()]
+
+
+def test_inbound_messages_do_not_count(stub: StubServer, client: TwilioClient, notes: Notes) -> None:
+    stub.on(MESSAGES, listing("messages", message(direction="inbound", status="received")))
+    assert read(client) == []
+    assert notes.unreadable == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "teleported"},
+        {"status": None},
+        {"status": 5},
+        {"direction": None},
+        {"direction": "sideways"},
+        {"date_created": None},
+        {"date_created": "yesterday"},
+        {"date_created": 1700000000},
+        {"date_created": {"at": "x"}},
+        {"date_sent": 5},
+        {"date_updated": "soon"},
+        {"sid": None},
+        {"sid": ""},
+    ],
+)
+def test_a_message_that_cannot_be_understood_is_left_out_and_counted(
+    changes: dict[str, Any], stub: StubServer, client: TwilioClient, notes: Notes
+) -> None:
+    stub.on(MESSAGES, listing("messages", message(**changes), message()))
+    assert read(client) == [receipt()]
+    assert notes.unreadable == 1
+
+
+def test_a_log_of_which_nothing_can_be_understood(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(MESSAGES, listing("messages", message(status="teleported"), message(sid=None)))
+    with pytest.raises(BadResponseError, match=r"^Twilio's message log cannot be understood$"):
+        read(client)
+
+
+@pytest.mark.parametrize(
+    "body", [{"messages": [message(), 5]}, {"messages": {}}, {"messages": "abc"}, {"messages": None}, {"things": []}]
+)
+def test_a_log_of_another_shape(body: Any, stub: StubServer, client: TwilioClient) -> None:
+    stub.on(MESSAGES, stubs.answer(body))
+    with pytest.raises(BadResponseError):
+        read(client)
+
+
+def test_a_delivery_is_never_before_its_message(stub: StubServer, client: TwilioClient) -> None:
+    before = mail_date(NOW - timedelta(hours=9))
+    stub.on(MESSAGES, listing("messages", message(date_updated=before), message(date_updated=None)))
+    assert [one.delivery_seconds for one in read(client)] == [0.0, None]
+
+
+def test_dates_in_another_zone_are_utc(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(MESSAGES, listing("messages", message(date_created="Tue, 24 Nov 2026 09:25:00 +0200")))
+    assert [(one.created_at, one.created_at.tzinfo) for one in read(client)] == [(NOW - timedelta(minutes=5), UTC)]
+
+
+def test_pages_are_followed_with_credentials(stub: StubServer, client: TwilioClient) -> None:
+    following = f"{MESSAGES}?PageSize=1000&Page=1&PageToken=PASM1"
+    stub.on(
+        MESSAGES,
+        listing("messages", message(sid="SM1"), following=following),
+        listing("messages", message(sid="SM2")),
+    )
+    assert [one.message_id for one in read(client)] == ["SM1", "SM2"]
+    assert [request.target for request in stub.requests] == [f"{MESSAGES}?PageSize=1000", following]
+    assert [request.basic_auth for request in stub.requests] == [(SID, TOKEN)] * 2
+
+
+def test_a_log_that_goes_in_a_circle_ends(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(MESSAGES, listing("messages", message(), following=f"{MESSAGES}?Page=1"))
+    with pytest.raises(BadResponseError, match=r"^Twilio's message log pages in a circle$"):
+        read(client)
+    assert len(stub.requests) == 2
+
+
+@pytest.mark.parametrize("following", [5, {"a": 1}, ["x"]])
+def test_a_next_page_that_is_none(following: Any, stub: StubServer, client: TwilioClient) -> None:
+    stub.on(MESSAGES, listing("messages", message(), following=following))
+    with pytest.raises(BadResponseError):
+        read(client)
+
+
+def test_no_page_on_another_host_is_read(stub: StubServer, client: TwilioClient) -> None:
+    with StubServer() as evil:
+        stub.on(ACCOUNT, account())
+        stub.on(PROFILES, modern("results", {"status": "draft"}, following=f"{evil.url}/v1/CustomerProfiles?Page=1"))
+        with pytest.raises(BadResponseError, match=r"^refused to call an unknown host$"):
+            client.fetch_account()
+        assert evil.connections == 0
+
+
+@pytest.mark.parametrize("host", ["https://trusthub.twilio.com", "own"])
+def test_a_page_by_its_absolute_url_is_read(host: str, stub: StubServer, client: TwilioClient) -> None:
+    following = f"{stub.url if host == 'own' else host}{PROFILES}?Page=1"
+    stub.on(ACCOUNT, account())
+    stub.on(
+        PROFILES,
+        modern("results", {"status": "draft"}, following=following),
+        modern("results", {"status": "twilio-approved"}),
+    )
+    assert client.fetch_account() == Account(state=AccountState.ACTIVE)
+
+
+def test_reading_ends_at_a_run_of_old_messages(stub: StubServer, client: TwilioClient) -> None:
+    old = [message(ago=timedelta(hours=2))] * 100
+    stub.on(MESSAGES, listing("messages", message(), *old, following=f"{MESSAGES}?Page=1"))
+    assert read(client) == [receipt()]
+    assert len(stub.requests) == 1
+
+
+def test_reading_goes_on_past_single_old_messages(stub: StubServer, client: TwilioClient) -> None:
+    old = [message(ago=timedelta(hours=2))] * 99
+    scheduled = message(ago=timedelta(days=3), date_sent=mail_date(NOW))
+    stub.on(
+        MESSAGES,
+        listing("messages", *old, scheduled, *old, following=f"{MESSAGES}?Page=1"),
+        listing("messages", message()),
+    )
+    assert read(client) == [receipt()]
+
+
+def test_since_is_a_boundary_of_creation(stub: StubServer, client: TwilioClient) -> None:
+    ages = [timedelta(minutes=59, seconds=59), timedelta(hours=1), timedelta(hours=1, seconds=1)]
+    stub.on(MESSAGES, listing("messages", *(message(ago=age) for age in ages)))
+    assert [NOW - one.created_at for one in read(client)] == ages[:2]
+
+
+def test_a_large_page_of_long_texts_is_read(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(MESSAGES, listing("messages", *[message(body="\u0436" * 1600)] * 1000))
+    assert len(read(client)) == 1000
+
+
+def test_no_number_leaves_the_log(stub: StubServer, client: TwilioClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    stub.on(NUMBERS, listing("incoming_phone_numbers", phone(NUMBER)))
+    stub.on(MESSAGES, listing("messages", message(), message(status="failed", error_code=NUMBER)))
+    shown = repr(read(client)) + repr(client.fetch_number(NUMBER)) + caplog.text
+    assert NUMBER[1:] not in shown
+    assert "123456" not in shown
+    assert TOKEN not in shown
+
+
+@given(st.text(max_size=40) | st.integers() | st.none() | st.lists(st.text()))
+def test_a_date_is_utc_or_refused(value: Any) -> None:
+    try:
+        moment = _moment(value)
+    except BadResponseError:
+        return
+    assert moment is None or moment.tzinfo is UTC
+
+
+# ---- the table of codes
+
+NAMED_CODES: Final = """
+    20003 70051 20006 20008 20151 20101 20104 20107 20004 20404 20403 20005 10001 90010 20010 30002 10002 21608
+    21607 21219 14111 572005 60238 21408 60605 60220 21211 21265 21266 21604 21614 21635 60205 30006 21610 21612
+    21212 21601 21606 21661 21603 21616 21657 21659 21660 21701 21705 21702 21703 21704 30018 30024 30032 30440
+    30441 30442 30443 30444 30445 30446 30447 30448 30449 30451 30879 30034 30035 30033 21729 30022 30023 30027
+    21611 30001 30036 21624 90007 14107 30003 30004 30005 30007 21618 30008 30017 30410 30010 30038 30450 60410
+    60413 60200 60202 60203 60212 60204 60223 60001 20429 60616 60600 60601 60606 60699 20500 20503 30500 30020
+    30021 21730 11200 11205 11210 15003 57012 21609 21619 21602 21617 20422 20001 70002
+"""
+
+
+def test_every_code_is_in_the_table_once() -> None:
+    assert {str(code) for code in ERROR_CODES} == set(NAMED_CODES.split())
+    assert len(ERROR_CODES) == 122
+
+
+def test_no_row_overwrites_another(request: pytest.FixtureRequest) -> None:
+    source = (request.config.rootpath / "checks/providers/twilio.py").read_text()
+    table = source.partition("ERROR_CODES: Final = _expand(")[2].partition("# fmt: on")[0]
+    written = [code for line in table.splitlines() for code in line.partition("[")[2].partition("]")[0].split(",")]
+    assert len([code for code in written if code.strip()]) + len(range(30440, 30450)) == 122
+
+
+@pytest.mark.parametrize("code", ERROR_CODES)
+def test_a_row_is_complete(code: int) -> None:
+    row = ERROR_CODES[code]
+    assert row.reason in set(Reason) - {Reason.OK}
+    assert row.source in (PAGE, LIST)
+    assert row.surface in Surface.SYNC | Surface.ASYNC | Surface.ALERT
+
+
+def test_a_code_has_a_page() -> None:
+    assert error_page(30007) == "https://www.twilio.com/docs/api/errors/30007"
+
+
+@pytest.mark.parametrize(
+    ("reason", "codes"),
+    [
+        (Reason.CREDENTIALS_REJECTED, [20003, 20008, 20104]),
+        (Reason.ACCOUNT_SUSPENDED, [20005, 10001, 20403, 30002, 90010]),
+        (Reason.ACCOUNT_RESTRICTED, [21608, 20010, 60238, 60204, 60606]),
+        (Reason.COUNTRY_NOT_PERMITTED, [21408, 60605, 60220]),
+        (Reason.RECIPIENT_INVALID, [21211, 30005]),
+        (Reason.RECIPIENT_UNREACHABLE, [30003]),
+        (Reason.RECIPIENT_BLOCKED, [30004]),
+        (Reason.RECIPIENT_LANDLINE, [30006, 21614]),
+        (Reason.RECIPIENT_OPTED_OUT, [21610]),
+        (Reason.SENDER_INVALID, [21606, 21612, 21703]),
+        (Reason.SENDER_UNREGISTERED, [30032, 30034, 30445, 21729]),
+        (Reason.RATE_LIMITED, [20429, 30001, 30022, 30023, 21611]),
+        (Reason.DELIVERY_SLOW, [30036]),
+        (Reason.OPERATOR_BLOCKING, [30007, 21618]),
+        (Reason.DELIVERY_FAILING, [30008, 30017, 30410, 30010, 30038]),
+        (Reason.SMS_PUMPING, [30450, 60410, 60413]),
+        (Reason.TOO_MANY_ATTEMPTS, [60202, 60203, 60212]),
+        (Reason.PROVIDER_OUTAGE, [20500, 20503, 30500]),
+        (Reason.RECEIPTS_MISSING, [11200, 57012]),
+        (Reason.INTERNAL, [21604, 20422, 70002]),
+    ],
+)
+def test_a_code_means_its_reason(reason: Reason, codes: list[int]) -> None:
+    assert [ERROR_CODES[code].reason for code in codes] == [reason] * len(codes)
+
+
+# ---- settings
+
+
+def settings(**changes: Any) -> TwilioSettings:
+    plain: dict[str, Any] = {"type": "twilio", "account_sid": SID, "auth_token": Secret(TOKEN)}
+    return TwilioSettings.model_validate({key: value for key, value in (plain | changes).items() if value is not None})
+
+
+def test_settings_have_defaults() -> None:
+    plain = settings()
+    assert (plain.status_page, plain.base_url, plain.timeout, plain.error_codes) == (
+        "https://status.twilio.com",
+        None,
+        10.0,
+        {},
+    )
+    assert TOKEN not in repr(plain)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"auth_token": None},
+        {"auth_token": None, "api_key": KEY},
+        {"auth_token": None, "api_key_secret": Secret("x")},
+        {"api_key": KEY},
+        {"api_key": KEY, "api_key_secret": Secret("x")},
+    ],
+)
+def test_there_is_one_way_to_authenticate(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        settings(**changes)
+    (problem,) = caught.value.errors()
+    assert problem["msg"] == "needs either auth_token, or api_key and api_key_secret"
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"account_sid": "AC1"}, ("account_sid",)),
+        ({"account_sid": KEY}, ("account_sid",)),
+        ({"account_sid": SID + "\n"}, ("account_sid",)),
+        ({"api_key": SID, "api_key_secret": Secret("x"), "auth_token": None}, ("api_key",)),
+        ({"auth_token": "inline"}, ("auth_token",)),
+        ({"base_url": "http://api.example.com"}, ("base_url",)),
+        ({"type": "vonage"}, ("type",)),
+        ({"colour": "red"}, ("colour",)),
+    ],
+)
+def test_settings_are_checked(changes: dict[str, Any], where: tuple[str, ...]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        settings(**changes)
+    assert [problem["loc"] for problem in caught.value.errors()] == [where]
+
+
+def test_codes_can_be_overridden() -> None:
+    assert settings(error_codes={30003: "operator_blocking"}).error_codes == {30003: Reason.OPERATOR_BLOCKING}
+
+
+@pytest.mark.parametrize("word", ["operator_blokcing", "ok", 5, None, ["operator_blocking"]])
+def test_an_override_must_be_a_reason(word: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        settings(error_codes={30003: word})
+    (problem,) = caught.value.errors()
+    assert (problem["loc"], problem["msg"]) == (
+        ("error_codes", 30003),
+        'must be a reason such as "operator_blocking"',
+    )
+
+
+@pytest.mark.parametrize("key", ["30003", True, 1.5])
+def test_an_override_is_for_a_number(key: Any) -> None:
+    with pytest.raises(ValidationError):
+        settings(error_codes={key: "operator_blocking"})
+
+
+def test_every_setting_is_described() -> None:
+    properties = TwilioSettings.model_json_schema()["properties"]
+    assert [name for name, schema in properties.items() if not schema.get("description")] == []
+
+
+# ---- the rest
+
+
+def test_a_client_is_built_from_its_settings() -> None:
+    client = build_client(settings())
+    client.close()
+    assert isinstance(client, TwilioClient)
+    assert PROVIDERS["twilio"].settings is TwilioSettings
+
+
+def test_importing_the_adapter_does_not_import_the_sdk() -> None:
+    program = "import sys, checks.providers; sys.exit(any(name.split('.')[0] == 'twilio' for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_environment_does_not_change_the_host(
+    stub: StubServer, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWILIO_REGION", "au1")
+    monkeypatch.setenv("TWILIO_EDGE", "sydney")
+    stub.on(MESSAGES, listing("messages"))
+    build().verify_credentials()
+    assert paths(stub) == [MESSAGES]
+
+
+def test_not_found_is_not_hidden_where_it_is_no_answer(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(ACCOUNT, refusal(404, 20404))
+    with pytest.raises(NotFoundError):
+        client.fetch_account()
+
+
+def test_the_sandbox_speaks_the_same_language(notes: Notes) -> None:
+    with Sandbox() as sandbox:
+        known = sandbox.credentials
+        client = TwilioClient(
+            TwilioSettings.model_validate(
+                {
+                    "type": "twilio",
+                    "account_sid": known.account_sid,
+                    "api_key": known.api_key_sid,
+                    "api_key_secret": Secret(known.api_key_secret),
+                    "base_url": sandbox.url,
+                    "status_page": sandbox.statuspage_url,
+                }
+            ),
+            observer=notes,
+        )
+        client.verify_credentials()
+        with pytest.raises(PermissionMissingError):
+            client.fetch_account()
+        assert client.fetch_balance() is not None
+        assert client.fetch_spend() is not None
+        assert client.fetch_number(known.toll_free) == Sender(label="+1********99")
+        assert client.fetch_messaging_service(known.messaging_service_sid, countries=["US"]).pool_size == 3
+        assert client.fetch_country_permissions(["DE"]) == CountryPermissions()
+        assert client.fetch_service_status().components
+        receipts = read(client, datetime.now(UTC) - timedelta(hours=2))
+        client.close()
+    assert {one.status for one in receipts} >= {Status.DELIVERED, Status.UNDELIVERED}
+    assert (notes.unreadable, notes.unmapped) == (0, [])
