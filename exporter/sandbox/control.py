@@ -1,0 +1,59 @@
+"""The sandbox's own controls: faults, the credentials to use, and whether it is up."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+
+from .credentials import Credentials
+from .faults import FAULTS, Switches, UnknownFaultError
+from .geography import COUNTRIES, UNPERMITTED_COUNTRY
+
+PREFIX: Final = "/sandbox"
+
+
+def build_control(credentials: Credentials, switches: Switches) -> Mount:
+    """Return the controls under their prefix."""
+
+    async def list_faults(_request: Request) -> JSONResponse:
+        return JSONResponse({"faults": _render_faults(switches)})
+
+    async def show_credentials(_request: Request) -> JSONResponse:
+        countries = [each.code for each in COUNTRIES]
+        shown = {"countries": countries, "unpermitted_country": UNPERMITTED_COUNTRY}
+        return JSONResponse({**asdict(credentials), **shown})
+
+    async def say_healthy(_request: Request) -> JSONResponse:
+        return JSONResponse({"healthy": True})
+
+    return Mount(
+        PREFIX,
+        routes=[
+            Route("/faults", list_faults),
+            Route("/faults/{name}", _build_switch(switches, switches.set), methods=["PUT"]),
+            Route("/faults/{name}", _build_switch(switches, switches.clear), methods=["DELETE"]),
+            Route("/credentials", show_credentials),
+            Route("/healthy", say_healthy),
+        ],
+    )
+
+
+def _build_switch(switches: Switches, turn: Callable[[str], None]) -> Callable[[Request], Awaitable[JSONResponse]]:
+    async def answer(request: Request) -> JSONResponse:
+        try:
+            turn(request.path_params["name"])
+        except UnknownFaultError as error:
+            return JSONResponse({"error": str(error), "known": sorted(FAULTS)}, 404)
+        return JSONResponse({"faults": _render_faults(switches)})
+
+    return answer
+
+
+def _render_faults(switches: Switches) -> list[dict[str, object]]:
+    return [
+        {"name": name, "active": switches.is_on(name), "description": description}
+        for name, description in FAULTS.items()
+    ]

@@ -1,0 +1,292 @@
+"""The emulated Twilio: which endpoints there are, and what stands before them.
+
+All products share one origin, told apart by their paths, as those do not collide.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from . import twilio_account, twilio_messages, twilio_messaging, twilio_products
+from .access import Caller, Permission, authenticate, choose_account, require
+from .account import Account
+from .faults import Switches
+from .wire import API_VERSION, Call, Json, TwilioError, not_found, parse_form
+
+ACCOUNT_PATH: Final = f"/{API_VERSION}/Accounts/{{account}}"
+SERVICE_PATH: Final = "/v1/Services/{service}"
+
+HANG_UP: Final = "twofa.sandbox.hang_up"
+"""The ASGI extension that drops the connection; `server.py` provides it."""
+CALLER: Final = "twofa.sandbox.caller"
+
+RETRY_AFTER_SECONDS: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One call of the API."""
+
+    path: str
+    answer: Callable[[Call], Json]
+    needs: Permission
+    method: str = "GET"
+    status: int = 200
+    works_suspended: bool = False
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        path=f"/{API_VERSION}/Accounts.json",
+        answer=twilio_account.list_accounts,
+        needs=Permission.MASTER,
+    ),
+    Endpoint(
+        path=f"{ACCOUNT_PATH}.json",
+        answer=twilio_account.fetch_account,
+        needs=Permission.MASTER,
+        works_suspended=True,
+    ),
+    Endpoint(
+        path=f"{ACCOUNT_PATH}/Balance.json",
+        answer=twilio_account.fetch_balance,
+        needs=Permission.BALANCE_READ,
+    ),
+    Endpoint(
+        path=f"{ACCOUNT_PATH}/Keys.json",
+        answer=twilio_account.list_keys,
+        needs=Permission.MASTER,
+    ),
+    Endpoint(
+        path=f"{ACCOUNT_PATH}/Usage/Records.json",
+        answer=twilio_account.list_usage,
+        needs=Permission.USAGE_LIST,
+    ),
+    Endpoint(
+        path=f"{ACCOUNT_PATH}/Usage/Records/{{period}}.json",
+        answer=twilio_account.list_usage,
+        needs=Permission.USAGE_LIST,
+    ),
+    Endpoint(
+        path=f"{ACCOUNT_PATH}/IncomingPhoneNumbers.json",
+        answer=twilio_account.list_incoming_numbers,
+        needs=Permission.NUMBERS_LIST,
+    ),
+    Endpoint(
+        path=f"{ACCOUNT_PATH}/SMS/ShortCodes.json",
+        answer=twilio_account.list_short_codes,
+        needs=Permission.NUMBERS_LIST,
+    ),
+    Endpoint(
+        path=f"{ACCOUNT_PATH}/Messages.json",
+        answer=twilio_messages.list_messages,
+        needs=Permission.MESSAGES_LIST,
+    ),
+    Endpoint(
+        path=f"{ACCOUNT_PATH}/Messages.json",
+        answer=twilio_messages.create_message,
+        needs=Permission.MESSAGES_CREATE,
+        method="POST",
+        status=201,
+    ),
+    Endpoint(
+        path=f"{ACCOUNT_PATH}/Messages/{{sid}}.json",
+        answer=twilio_messages.fetch_message,
+        needs=Permission.MESSAGES_READ,
+    ),
+    Endpoint(
+        path="/v1/Services",
+        answer=twilio_messaging.list_services,
+        needs=Permission.SERVICES_LIST,
+    ),
+    Endpoint(
+        path=SERVICE_PATH,
+        answer=twilio_messaging.fetch_service,
+        needs=Permission.SERVICES_LIST,
+    ),
+    Endpoint(
+        path=f"{SERVICE_PATH}/PhoneNumbers",
+        answer=twilio_messaging.list_pool_numbers,
+        needs=Permission.SERVICES_LIST,
+    ),
+    Endpoint(
+        path=f"{SERVICE_PATH}/ShortCodes",
+        answer=twilio_messaging.list_pool_short_codes,
+        needs=Permission.SERVICES_LIST,
+    ),
+    Endpoint(
+        path=f"{SERVICE_PATH}/AlphaSenders",
+        answer=twilio_messaging.list_pool_alpha_senders,
+        needs=Permission.SERVICES_LIST,
+    ),
+    Endpoint(
+        path=f"{SERVICE_PATH}/DestinationAlphaSenders",
+        answer=twilio_messaging.list_pool_destination_alpha_senders,
+        needs=Permission.SERVICES_LIST,
+    ),
+    Endpoint(
+        path=f"{SERVICE_PATH}/Compliance/Usa2p",
+        answer=twilio_messaging.list_campaigns,
+        needs=Permission.COMPLIANCE_LIST,
+    ),
+    Endpoint(
+        path="/v1/a2p/BrandRegistrations",
+        answer=twilio_messaging.list_brands,
+        needs=Permission.COMPLIANCE_LIST,
+    ),
+    Endpoint(
+        path="/v1/Tollfree/Verifications",
+        answer=twilio_messaging.list_tollfree_verifications,
+        needs=Permission.COMPLIANCE_LIST,
+    ),
+    Endpoint(
+        path="/v1/Messaging/GeoPermissions",
+        answer=twilio_products.fetch_geo_permissions,
+        needs=Permission.GEO_READ,
+    ),
+    Endpoint(
+        path="/v1/CustomerProfiles",
+        answer=twilio_products.list_customer_profiles,
+        needs=Permission.PROFILES_LIST,
+    ),
+    Endpoint(
+        path="/v2/Services",
+        answer=twilio_products.list_verify_services,
+        needs=Permission.VERIFY_SERVICES_LIST,
+    ),
+    Endpoint(
+        path="/v2/Attempts",
+        answer=twilio_products.list_attempts,
+        needs=Permission.ATTEMPTS_LIST,
+    ),
+    Endpoint(
+        path="/v2/Attempts/Summary",
+        answer=twilio_products.fetch_attempts_summary,
+        needs=Permission.ATTEMPTS_LIST,
+    ),
+)
+
+
+def build_twilio(
+    *,
+    main: Account,
+    child: Account,
+    clock: Callable[[], float],
+    closing: asyncio.Event,
+) -> ASGIApp:
+    """Return the application that answers like Twilio.
+
+    Held connections are dropped when `closing` is set.
+    """
+    routes = [Route(each.path, _build_route(each, child, clock), methods=[each.method]) for each in ENDPOINTS]
+    handlers = {HTTPException: _refuse_route, TwilioError: _refuse}
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    return _Gate(app, main=main, child=child, closing=closing)
+
+
+def _build_route(
+    endpoint: Endpoint, child: Account, clock: Callable[[], float]
+) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        caller: Caller = request.scope[CALLER]
+        account = choose_account(caller, request.path_params.get("account"), child)
+        if account.status == "suspended" and not endpoint.works_suspended:
+            raise TwilioError(403, 20403, "Forbidden: the account has been suspended")
+        require(caller, endpoint.needs)
+        form = parse_form(await request.body())
+        now = clock()
+        account.advance(now)
+        call = Call(request=request, account=account, child=child, now=now, form=form)
+        return JSONResponse(endpoint.answer(call), endpoint.status)
+
+    return answer
+
+
+async def _refuse(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, TwilioError):
+        raise error
+    return error.to_response()
+
+
+async def _refuse_route(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        return TwilioError(405, 20004, "Method not allowed").to_response()
+    return not_found(request.url.path).to_response()
+
+
+# The faults that answer before anybody asks who is calling, the first that is on wins.
+REFUSALS: Final[dict[str, Callable[[], Response]]] = {
+    "bad_response": lambda: HTMLResponse(
+        "<!DOCTYPE html><html><head><title>Welcome</title></head><body>Welcome</body></html>"
+    ),
+    "provider_outage": lambda: TwilioError(503, 20503, "Service unavailable").to_response(),
+    "rate_limited": lambda: TwilioError(
+        429,
+        20429,
+        "Too many concurrent requests",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    ).to_response(),
+}
+
+
+class _Gate:
+    """Lets requests through to the endpoints that no fault stops and whose caller is known."""
+
+    def __init__(self, app: ASGIApp, *, main: Account, child: Account, closing: asyncio.Event) -> None:
+        self._app = app
+        self._main = main
+        self._child = child
+        self._closing = closing
+        self._switches: Switches = main.switches
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._switches.is_on("unreachable"):
+            await _hang_up(scope, receive)
+        elif self._switches.is_on("timeout"):
+            await _hold(receive, self._closing)
+            await _hang_up(scope, receive)
+        else:
+            refusal = self._find_refusal(scope)
+            await (refusal or self._app)(scope, receive, send)
+
+    def _find_refusal(self, scope: Scope) -> Response | None:
+        for fault, build in REFUSALS.items():
+            if self._switches.is_on(fault):
+                return build()
+        authorization = Request(scope).headers.get("authorization")
+        if self._switches.is_on("credentials_rejected"):
+            authorization = None
+        try:
+            scope[CALLER] = authenticate(authorization, self._main, self._child)
+        except TwilioError as error:
+            return error.to_response()
+        return None
+
+
+async def _hang_up(scope: Scope, receive: Receive) -> None:
+    scope["extensions"][HANG_UP]()
+    await _wait_for_disconnect(receive)
+
+
+async def _hold(receive: Receive, closing: asyncio.Event) -> None:
+    """Wait until the caller gives up or the server closes."""
+    waits = [
+        asyncio.ensure_future(_wait_for_disconnect(receive)),
+        asyncio.ensure_future(closing.wait()),
+    ]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for each in waits:
+        each.cancel()
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

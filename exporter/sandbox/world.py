@@ -1,0 +1,286 @@
+"""The clients of a broker and the codes they ask for: seeded, pure, without input or output.
+
+A minute of traffic is a function of the seed and of the minute's number alone, so the same seed and
+the same clock give the same world, however often and however late it is asked.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import accumulate
+from random import Random
+from typing import Final
+
+from .geography import COUNTRIES, Country, Operator, find_home
+from .message import Message
+
+MESSAGES_A_DAY: Final = 20_000
+KEPT_SECONDS: Final = 48 * 3600
+KEPT_MESSAGES: Final = 250_000
+
+ZIPF_EXPONENT: Final = 1.4
+DIRICHLET_ALPHA: Final = 4.0
+NIGHT: Final = 0.1  # of the peak
+HOURLY_NOISE: Final = 0.15
+LATENCY_SIGMA: Final = 0.85
+RECEIPT_SECONDS: Final = 0.4
+FAILED_BEFORE_SEND: Final = 0.0015
+CLIENTS_AN_OPERATOR: Final = 900
+SHARE_THAT_TYPES: Final = 0.84
+
+# Async codes of messages on a normal day: docs https://www.twilio.com/docs/api/errors/<code>.
+UNDELIVERED_CODES: Final = (30003, 30005, 30008, 30006, 30007, 30004, 30017)
+UNDELIVERED_WEIGHTS: Final = tuple(accumulate((38, 22, 14, 10, 8, 5, 3)))
+FAILED_CODES: Final = (21610, 30036)
+
+US_LONG_CODE_COUNTRIES: Final = frozenset({"US"})
+
+
+def day_rhythm(local_hour: float) -> float:
+    """Return the traffic of that hour as a share of the peak: quiet nights, busy afternoons."""
+    if local_hour < 6:
+        return NIGHT
+    return NIGHT + (1 - NIGHT) * math.sin(math.pi * (local_hour - 6) / 18)
+
+
+def kept_seconds(speed: float) -> float:
+    """Return how far back messages are kept: two days, less where they are very many."""
+    a_second = MESSAGES_A_DAY * speed / 86_400
+    return min(KEPT_SECONDS, KEPT_MESSAGES / a_second) if a_second > 0 else KEPT_SECONDS
+
+
+MEAN_RHYTHM: Final = sum(day_rhythm(h + 0.5) for h in range(24)) / 24
+
+
+class World:
+    """The traffic from `start` on, as far as `advance` has been told the time."""
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        start: float,
+        speed: float,
+        service_sid: str,
+        long_code: str,
+        alpha_sender: str,
+    ) -> None:
+        self._seed = seed
+        self._speed = speed
+        self._kept_seconds = kept_seconds(speed)
+        self._service_sid = service_sid
+        self._long_code = long_code
+        self._alpha_sender = alpha_sender
+        self._minute = math.floor(start / 60)
+        self._reached = start
+        self._pending: list[Message] = []
+        self._submitted = 0
+        self._messages: list[Message] = []
+        self._by_sid: dict[str, Message] = {}
+        self._homes, self._volumes = _draw_volumes(seed)
+        self._hour_weights = lru_cache(maxsize=64)(self._draw_hour_weights)
+
+    @property
+    def messages(self) -> list[Message]:
+        """All messages so far, the oldest first. Not to be changed."""
+        return self._messages
+
+    @property
+    def spend_micros_a_day(self) -> float:
+        """The price of a normal day."""
+        per_message = sum(
+            volume * country.price_micros for (country, _), volume in zip(self._homes, self._volumes, strict=True)
+        )
+        return per_message * MESSAGES_A_DAY * self._speed
+
+    def find(self, sid: str) -> Message | None:
+        """Return the message; None when there is none, or none any more."""
+        return self._by_sid.get(sid)
+
+    def newest_first(self, *, before: Message | None = None) -> Iterator[Message]:
+        """Yield the messages created before that one, or all, from the newest on."""
+        end = len(self._messages) if before is None else self._index_of(before)
+        for index in range(end - 1, -1, -1):
+            yield self._messages[index]
+
+    def advance(self, now: float) -> list[Message]:
+        """Let clients ask for codes until `now`; return the new messages, the oldest first.
+
+        A time before the last one changes nothing. A long sleep costs no more than what is kept.
+        """
+        if now <= self._reached:
+            return []
+        oldest = now - self._kept_seconds
+        self._minute = max(self._minute, math.floor(oldest / 60))
+        arrivals = self._pending
+        while self._minute * 60 <= now:
+            arrivals.extend(self._draw_minute(self._minute))
+            self._minute += 1
+        split = bisect_right(arrivals, now, key=_created)
+        first = bisect_right(arrivals, self._reached, key=_created)
+        fresh, self._pending = arrivals[first:split], arrivals[split:]
+        self._reached = now
+        self._keep(fresh)
+        self._forget(oldest)
+        return fresh
+
+    def submit(self, *, to: str, sender: str, service_sid: str | None, body: str) -> Message:
+        """Add a message that a user of the API sends now, and return it. It has good luck."""
+        self._submitted += 1
+        rng = _seeded(self._seed, "submitted", self._submitted)
+        message = self._draw_message(
+            rng,
+            to=to,
+            home=find_home(to),
+            created=self._reached,
+            sender=sender,
+            service_sid=service_sid,
+            body=body,
+        )
+        self._keep([message])
+        return message
+
+    def _keep(self, messages: list[Message]) -> None:
+        self._messages.extend(messages)
+        self._by_sid.update((each.sid, each) for each in messages)
+
+    def _forget(self, oldest: float) -> None:
+        surplus = bisect_left(self._messages, oldest, key=_created)
+        for message in self._messages[:surplus]:
+            del self._by_sid[message.sid]
+        del self._messages[:surplus]
+
+    def _index_of(self, message: Message) -> int:
+        index = bisect_left(self._messages, message.created, key=_created)
+        while self._messages[index].sid != message.sid:
+            index += 1
+        return index
+
+    def _draw_hour_weights(self, hour: int) -> list[float]:
+        noise = math.exp(_seeded(self._seed, "hour", hour).gauss(0, HOURLY_NOISE))
+        return list(
+            accumulate(
+                volume * noise * day_rhythm((hour + country.utc_offset_hours) % 24 + 0.5)
+                for (country, _), volume in zip(self._homes, self._volumes, strict=True)
+            )
+        )
+
+    def _draw_minute(self, minute: int) -> Iterator[Message]:
+        rng = _seeded(self._seed, "minute", minute)
+        weights = self._hour_weights(minute // 60)
+        a_second = MESSAGES_A_DAY * self._speed / 86_400 * weights[-1] / MEAN_RHYTHM
+        if a_second <= 0:
+            return
+        created = minute * 60 + rng.expovariate(a_second)
+        while created < (minute + 1) * 60:
+            home = self._homes[bisect_left(weights, rng.random() * weights[-1])]
+            country, operator = home
+            client = int(CLIENTS_AN_OPERATOR * rng.random() ** 2)
+            yield self._draw_message(
+                rng,
+                to=client_number(country, operator, client),
+                home=home,
+                created=created,
+                sender=self._sender_for(country),
+                service_sid=self._service_sid,
+                body=None,
+            )
+            created += rng.expovariate(a_second)
+
+    def _sender_for(self, country: Country) -> str:
+        return self._long_code if country.code in US_LONG_CODE_COUNTRIES else self._alpha_sender
+
+    def _draw_message(
+        self,
+        rng: Random,
+        *,
+        to: str,
+        home: tuple[Country, Operator] | None,
+        created: float,
+        sender: str,
+        service_sid: str | None,
+        body: str | None,
+    ) -> Message:
+        country, operator = home or (None, None)
+        text = f"Your code is {rng.randrange(1_000_000):06d}" if body is None else body
+        segments = count_segments(text)
+        handed_over = created + 0.2 + rng.expovariate(2.0)
+        median = operator.median_seconds if operator else 4.0
+        on_handset = handed_over + median * math.exp(rng.gauss(0, LATENCY_SIGMA))
+        sent: float | None = handed_over
+        arrived: float | None = on_handset
+        closed: float | None = on_handset + RECEIPT_SECONDS
+        status, code = "delivered", None
+        fate = rng.random()
+        if body is None and fate < FAILED_BEFORE_SEND:
+            status, code = "failed", rng.choice(FAILED_CODES)
+            sent, arrived, closed = None, None, handed_over
+        elif body is None and operator and fate < FAILED_BEFORE_SEND + operator.failure_share:
+            status, code = "undelivered", _pick_code(rng)
+            arrived = None
+        elif body is None and operator and rng.random() < operator.lost_receipt_share:
+            closed = None
+        return Message(
+            sid=f"SM{rng.getrandbits(128):032x}",
+            to=to,
+            sender=sender,
+            service_sid=service_sid,
+            created=created,
+            sent=sent,
+            arrived=arrived,
+            closed=closed,
+            last_status=status,
+            error_code=code,
+            body=text,
+            segments=segments,
+            price_micros=segments * (country.price_micros if country else 8_300),
+            country=country,
+            operator=operator,
+            types_code=rng.random() < SHARE_THAT_TYPES,
+            organic=body is None,
+        )
+
+
+def client_number(country: Country, operator: Operator, client: int) -> str:
+    """Return the E.164 number of an operator's n-th client; two clients never share one."""
+    # 7919 is prime and divides no power of ten: the numbers spread and do not meet.
+    digits = (client * 7919 + 123_457) % 10**operator.digits
+    return f"+{country.calling_code}{operator.prefix}{digits:0{operator.digits}d}"
+
+
+def count_segments(body: str) -> int:
+    """Return how many SMS the text takes (3GPP TS 23.038: 160/153 GSM, 70/67 UCS-2)."""
+    single, joined = (160, 153) if body.isascii() else (70, 67)
+    return 1 if len(body) <= single else math.ceil(len(body) / joined)
+
+
+def _created(message: Message) -> float:
+    return message.created
+
+
+def _seeded(*parts: object) -> Random:
+    return Random("/".join(map(str, parts)))  # noqa: S311  a made-up world, no secret
+
+
+def _pick_code(rng: Random) -> int:
+    draw = rng.random() * UNDELIVERED_WEIGHTS[-1]
+    return UNDELIVERED_CODES[bisect_right(UNDELIVERED_WEIGHTS, draw)]
+
+
+def _draw_volumes(seed: int) -> tuple[list[tuple[Country, Operator]], list[float]]:
+    """Return every operator with its share of the traffic: Zipf over countries x Dirichlet."""
+    rng = _seeded(seed, "volumes")
+    homes: list[tuple[Country, Operator]] = []
+    volumes: list[float] = []
+    for rank, country in enumerate(COUNTRIES, start=1):
+        shares = [rng.gammavariate(DIRICHLET_ALPHA / n, 1.0) for n in _ranks(country)]
+        for operator, share in zip(country.operators, shares, strict=True):
+            homes.append((country, operator))
+            volumes.append(rank**-ZIPF_EXPONENT * share / sum(shares))
+    total = sum(volumes)
+    return homes, [volume / total for volume in volumes]
+
+
+def _ranks(country: Country) -> range:
+    return range(1, len(country.operators) + 1)

@@ -1,0 +1,253 @@
+"""The sandbox, and our calls, against Twilio's own OpenAPI documents: Prism stands in between."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twilio.base.exceptions import TwilioException, TwilioRestException
+
+from checks.providers.twilio import TwilioClient, TwilioSettings
+from checks.secret import Secret
+from exporter.sandbox import Credentials, Sandbox
+from exporter.sandbox.account import Account
+from exporter.sandbox.twilio import ENDPOINTS
+from tests.contract.sdk import LocalHttpClient, build_client
+from tests.contract.spec import write_spec
+
+pytestmark = pytest.mark.contract
+
+HOME = Path(__file__).parent / "contract"
+PRISM = HOME / "node_modules/.bin/prism"
+START_SECONDS = 60.0
+
+
+def require_prism() -> str:
+    """The path of Node; skips, or fails where CI=true, when it or Prism is not installed."""
+    node = shutil.which("node")
+    missing = [name for name, there in (("node", node), (str(PRISM), PRISM.exists())) if not there]
+    if node and not missing:
+        return node
+    message = f"not installed: {', '.join(missing)} (npm install --prefix tests/contract)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def find_free_port() -> int:
+    """A port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def is_open(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def proxy(node: str, spec: Path, upstream: str, log: Path) -> Iterator[str]:
+    """Run Prism between us and the upstream; yields its origin."""
+    port = find_free_port()
+    command = [node, str(PRISM.resolve()), "proxy", "-h", "127.0.0.1", "-p", str(port), "--errors", str(spec), upstream]
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not is_open(port):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail(f"Prism did not start: {log.read_text('utf-8', 'replace')[-2000:]}")
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(history_hours=2.0) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def origin(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    node = require_prism()
+    folder = tmp_path_factory.mktemp("contract")
+    spec = write_spec(HOME, folder / "twilio.json")
+    with proxy(node, spec, sandbox.url, folder / "prism.log") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def http(origin: str) -> Iterator[LocalHttpClient]:
+    transport = LocalHttpClient(origin, timeout_seconds=30.0)
+    yield transport
+    transport.close()
+
+
+@pytest.fixture
+def client(sandbox: Sandbox, http: LocalHttpClient) -> Any:
+    return build_client(http, sandbox.credentials.account_sid, sandbox.credentials.auth_token)
+
+
+def create_message(client: Any, known: Credentials) -> Any:
+    return client.messages.create(
+        to="+447415123456",
+        messaging_service_sid=known.messaging_service_sid,
+        body="Your code is 000000",
+        validity_period=60,
+        risk_check="disable",
+    )
+
+
+def pool(client: Any, known: Credentials) -> Any:
+    return client.messaging.v1.services(known.messaging_service_sid)
+
+
+# Everything that the exporter asks of Twilio.
+CALLS: dict[str, Callable[[Any, Credentials], Any]] = {
+    "account": lambda c, known: c.api.v2010.accounts(known.account_sid).fetch(),
+    "accounts": lambda c, _: c.api.v2010.accounts.list(),
+    "balance": lambda c, _: c.balance.fetch(),
+    "keys": lambda c, _: c.keys.list(),
+    "usage": lambda c, _: c.usage.records.list(category="sms"),
+    "usage of all time": lambda c, _: c.usage.records.all_time.list(category="totalprice"),
+    "usage of today": lambda c, _: c.usage.records.today.list(),
+    "usage of yesterday": lambda c, _: c.usage.records.yesterday.list(category="totalprice"),
+    "usage of this month": lambda c, _: c.usage.records.this_month.list(category="totalprice"),
+    "usage by day": lambda c, _: c.usage.records.daily.list(category="totalprice", limit=70, page_size=50),
+    "numbers": lambda c, known: c.incoming_phone_numbers.list(phone_number=known.long_code),
+    "short codes": lambda c, _: c.short_codes.list() or ["none"],
+    "messages": lambda c, _: c.messages.list(limit=120, page_size=50),
+    "messages since": lambda c, _: c.messages.list(date_sent_after=datetime(2020, 1, 1, tzinfo=UTC), limit=5),
+    "messages of a day": lambda c, _: c.messages.list(date_sent=datetime.now(UTC).date(), limit=5),
+    "messages to": lambda c, _: c.messages.list(to=c.messages.list(limit=1)[0].to, limit=5),
+    "message": lambda c, known: c.messages(create_message(c, known).sid).fetch(),
+    "message of the traffic": lambda c, _: c.messages(c.messages.list(limit=1)[0].sid).fetch(),
+    "services": lambda c, _: c.messaging.v1.services.list(),
+    "service": lambda c, known: pool(c, known).fetch(),
+    "pool of numbers": lambda c, known: pool(c, known).phone_numbers.list(),
+    "pool of short codes": lambda c, known: pool(c, known).short_codes.list() or ["none"],
+    "pool of names": lambda c, known: pool(c, known).alpha_senders.list(),
+    "pool of names by country": lambda c, known: pool(c, known).destination_alpha_senders.list() or ["none"],
+    "campaigns": lambda c, known: pool(c, known).us_app_to_person.list(),
+    "brands": lambda c, _: c.messaging.v1.brand_registrations.list(),
+    "toll-free": lambda c, _: c.messaging.v1.tollfree_verifications.list(),
+    "geo permissions": lambda c, _: c.accounts.v1.messaging_geopermissions.fetch(country_code="GB,US").permissions,
+    "customer profiles": lambda c, _: c.trusthub.v1.customer_profiles.list(),
+    "verify services": lambda c, _: c.verify.v2.services.list(),
+    "attempts": lambda c, _: c.verify.v2.verification_attempts.list(limit=60, page_size=50),
+    "attempts of a time": lambda c, _: c.verify.v2.verification_attempts.list(
+        date_created_after=datetime(2020, 1, 1, tzinfo=UTC), country="GB", channel="sms", limit=5
+    ),
+    "summary": lambda c, _: c.verify.v2.verification_attempts_summary().fetch(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_call_and_its_answer_keep_the_contract(
+    client: Any, sandbox: Sandbox, http: LocalHttpClient, call: Callable[[Any, Credentials], Any]
+) -> None:
+    http.seen.clear()
+    assert call(client, sandbox.credentials)
+    assert http.seen
+    for method, path, status, headers in http.seen:
+        assert "sl-violations" not in headers, f"{method} {path}: {headers['sl-violations']}"
+        assert status in (200, 201)
+
+
+# Each method of our own client that asks Twilio something.
+OWN_CALLS: dict[str, Callable[[TwilioClient, Credentials], object]] = {
+    "verify_credentials": lambda c, _: c.verify_credentials() is None,
+    "fetch_account": lambda c, _: c.fetch_account(),
+    "fetch_balance": lambda c, _: c.fetch_balance(),
+    "fetch_spend": lambda c, _: c.fetch_spend(),
+    "fetch_number": lambda c, known: c.fetch_number(known.toll_free),
+    "fetch_messaging_service": lambda c, known: c.fetch_messaging_service(
+        known.messaging_service_sid, countries=["US"]
+    ),
+    "fetch_country_permissions": lambda c, _: c.fetch_country_permissions(["GB", "US"]),
+    "read_messages": lambda c, _: list(c.read_messages(since=datetime.now(UTC) - timedelta(hours=1))),
+}
+
+
+@pytest.mark.parametrize("call", OWN_CALLS.values(), ids=OWN_CALLS)
+def test_what_our_own_client_asks_keeps_the_contract(
+    origin: str, sandbox: Sandbox, call: Callable[[TwilioClient, Credentials], object]
+) -> None:
+    known = sandbox.credentials
+    settings = TwilioSettings(
+        type="twilio",
+        account_sid=known.account_sid,
+        auth_token=Secret(known.auth_token),
+        base_url=origin,
+        timeout=30.0,
+    )
+    with closing(TwilioClient(settings)) as client:
+        assert call(client, known)
+
+
+@pytest.mark.parametrize("fault", ["sender_unregistered", "account_restricted", "sender_invalid", "balance_exhausted"])
+def test_an_account_in_trouble_keeps_the_contract(client: Any, sandbox: Sandbox, fault: str) -> None:
+    sandbox.set_fault(fault)
+    try:
+        for name in ("account", "balance", "campaigns", "toll-free", "pool of short codes"):
+            assert CALLS[name](client, sandbox.credentials), name
+        pool(client, sandbox.credentials).phone_numbers.list()
+    finally:
+        sandbox.clear_fault(fault)
+
+
+def test_a_failing_delivery_keeps_the_contract(client: Any, sandbox: Sandbox) -> None:
+    sandbox.set_fault("delivery_failing")
+    try:
+        assert {"undelivered", "delivered"} <= {each.status for each in client.messages.list(limit=100, page_size=100)}
+        assert client.verify.v2.verification_attempts.list(limit=20)
+    finally:
+        sandbox.clear_fault("delivery_failing")
+
+
+def test_the_calls_reach_every_endpoint_of_the_sandbox(client: Any, sandbox: Sandbox, http: LocalHttpClient) -> None:
+    http.seen.clear()
+    for call in CALLS.values():
+        call(client, sandbox.credentials)
+    known = sandbox.credentials
+    seen = {(method, path) for method, path, _, _ in http.seen}
+    message = next(path for _, path in seen if "/Messages/SM" in path)
+    names = {
+        "{account}": known.account_sid,
+        "{service}": known.messaging_service_sid,
+        "{period}": "Daily",
+        "{sid}": message.rsplit("/", 1)[1].removesuffix(".json"),
+    }
+
+    def fill(path: str) -> str:
+        for name, value in names.items():
+            path = path.replace(name, value)
+        return path
+
+    assert {(each.method, fill(each.path)) for each in ENDPOINTS} - seen == set()
+
+
+def test_an_answer_that_breaks_the_contract_is_found(
+    client: Any, sandbox: Sandbox, http: LocalHttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Account, "status", property(lambda _: "melancholic"))
+    with pytest.raises(TwilioRestException):
+        CALLS["account"](client, sandbox.credentials)
+    _, _, status, headers = http.seen[-1]
+    assert (status, headers["content-type"]) == (500, "application/problem+json")
+    assert "status" in headers["sl-violations"]
+
+
+def test_a_call_that_breaks_the_contract_is_found(client: Any) -> None:
+    with pytest.raises(TwilioException) as error:
+        client.messages.list(page_size=5000)
+    assert error.value.args[1].status_code == 422
