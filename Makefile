@@ -39,8 +39,8 @@ bench: .venv/.stamp-dev ## measure start-up, memory and a check run against thei
 	done; exit $$failed
 
 golden: .venv/.stamp-dev ## rewrite the golden files; review the diff
-	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_exporter_metrics.py tests/test_exporter_config.py
-	@git --no-pager diff --stat -- tests
+	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_exporter_metrics.py tests/test_exporter_config.py tests/test_repo_docs.py
+	@git --no-pager diff --stat -- README.md docs examples tests
 
 clean: ## remove all that the other targets made
 	@rm -rf .venv tests/contract/node_modules build dist demo-data

@@ -1,5 +1,6 @@
 """The running exporter: configuration, clients, schedule and storage, held together."""
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +9,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Self
-
-import structlog
 
 from checks.providers import build_client
 from checks.providers.http import OUTCOMES
@@ -24,7 +23,7 @@ from .runner import run_check
 from .scheduler import Scheduler
 from .storage import Storage
 
-_log: Final = structlog.stdlib.get_logger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 _MAX_AT_ONCE: Final = 32
 
@@ -112,15 +111,15 @@ class App:
             except ConfigError as error:
                 self.meters.config_loaded(False, datetime.now(UTC))
                 for problem in error.problems:
-                    _log.error("configuration not reloaded, the old one stays in force", problem=problem)
+                    _log.error("configuration not reloaded, the old one stays in force", extra={"problem": problem})
                 return error.problems
             self._put_in_force(config)
-            _log.info("configuration reloaded", checks=len(config.checks))
+            _log.info("configuration reloaded", extra={"checks": len(config.checks)})
             return ()
 
     def _put_in_force(self, config: Config) -> None:
         for warning in config.warnings:
-            _log.warning("configuration", problem=warning)
+            _log.warning("configuration", extra={"problem": warning})
         changed = [name for name, check in config.checks.items() if self._config.checks.get(name) != check]
         self._clients.use(config.providers)
         self._config = config

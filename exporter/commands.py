@@ -123,8 +123,9 @@ def check(
     from .app import run_once
     from .config import ConfigError, load, only
     from .meters import Meters
-    from .report import exit_code, progress, write
+    from .report import exit_code
     from .storage import Storage
+    from .terminal import progress, write
 
     configure(log_level, log_format)
     meters = Meters()
@@ -217,7 +218,8 @@ def demo(
 ) -> None:
     """Run everything on this machine with no account: sandbox, exporter, Prometheus and Alertmanager."""
     from .demo import DemoError, run_demo, run_demo_once
-    from .report import ReportFormat, exit_code, write
+    from .report import exit_code
+    from .terminal import write
 
     configure(LogLevel.WARN, LogFormat.LOGFMT)
     try:

@@ -22,11 +22,12 @@ from checks.result import CheckRun
 from . import config as configuration
 from .app import App, run_once
 from .meters import Meters
-from .report import summary, table
+from .report import summary
 from .sandbox.faults import UnknownFaultError
 from .sandbox.geography import COUNTRIES
 from .sandbox.server import Sandbox, SandboxError
 from .storage import Storage
+from .terminal import console_for_stdout, table
 from .web.internal import build_internal
 from .web.server import WebError, bind, serve
 
@@ -228,7 +229,7 @@ def _url_of(listener: socket.socket) -> str:
 @contextmanager
 def _display(app: App, links: dict[str, str], sandbox: Sandbox) -> Iterator[None]:
     """Show the links and a table that follows the checks; on a pipe, the table once."""
-    console = Console()
+    console = console_for_stdout()
 
     def render() -> RenderableType:
         states = app.storage.snapshot().checks

@@ -1,16 +1,19 @@
-"""Structured logs: one event a line on standard error, as logfmt or JSON."""
+"""Structured logs: one event a line on standard error, as logfmt or JSON.
+
+A module logs with ``logging.getLogger(__name__)`` and hands its values over in ``extra``.
+"""
 
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-import structlog
+from logfmter import Logfmter
+from pythonjsonlogger.json import JsonFormatter
 
-_PHONE_NUMBER: Final = re.compile(r"(\+|%2B)\d{7,15}")
-_FIRST_KEYS: Final = ("time", "level", "event")
+_PHONE_NUMBER: Final = re.compile(r"(\+|%2B)[0-9]{7,15}")
 
 
 class LogFormat(StrEnum):
@@ -39,44 +42,37 @@ _LEVELS: Final = {
 
 def configure(level: LogLevel, format_: LogFormat) -> None:
     """Send all logs of this process, those of libraries too, to standard error."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        structlog.processors.format_exc_info,
-        _without_phone_numbers,
-    ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
-        if format_ is LogFormat.JSON
-        else structlog.processors.LogfmtRenderer(key_order=_FIRST_KEYS, drop_missing=True)
-    )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _one_line, renderer],
-        )
-    )
+    handler.setFormatter(_Json() if format_ is LogFormat.JSON else _Logfmt())
     logging.basicConfig(handlers=[handler], level=_LEVELS[level], force=True)
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
-    )
 
 
-def _without_phone_numbers(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Mask what looks like a phone number: the last net under what no code of ours should log at all."""
-    return {
-        key: _PHONE_NUMBER.sub("<phone number>", value) if isinstance(value, str) else value
-        for key, value in event.items()
-    }
+class _Line(logging.Formatter):
+    """What both forms share: time and level in our form, and no phone number in the whole line.
+
+    The mask is the last net under what no code of ours should log at all.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.levelname = record.levelname.lower()
+        return _PHONE_NUMBER.sub("<phone number>", super().format(record))
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802  # logging's
+        moment = datetime.fromtimestamp(record.created, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _one_line(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Keep each event on one line: logfmt refuses control characters only in keys, readers in values too."""
-    return {
-        key: value.replace("\n", "\\n").replace("\r", "\\r") if isinstance(value, str) else value
-        for key, value in event.items()
-    }
+class _Logfmt(_Line, Logfmter):
+    def __init__(self) -> None:
+        super().__init__(
+            keys=["time", "level"], mapping={"time": "asctime", "level": "levelname"}, ignored_keys=["taskName"]
+        )
+
+
+class _Json(_Line, JsonFormatter):
+    def __init__(self) -> None:
+        super().__init__(
+            ["asctime", "levelname", "message"],
+            rename_fields={"asctime": "time", "levelname": "level", "message": "msg"},
+            json_ensure_ascii=False,
+        )

@@ -1,5 +1,6 @@
 """What the exporter counts about itself. Thread-safe; starts at 0 with every process."""
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -9,9 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-import structlog
-
-_log: Final = structlog.stdlib.get_logger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 _MAX_CODES_LOGGED: Final = 200  # codes come from outside
 
@@ -123,7 +122,7 @@ class TargetObserver:
         self.meters.codes_unmapped(self.target, 1)
         if code not in self.codes_logged and len(self.codes_logged) < _MAX_CODES_LOGGED:
             self.codes_logged.add(code)
-            _log.warning("error code not in the table", target=self.target, code=code)
+            _log.warning("error code not in the table", extra={"target": self.target, "code": code})
 
     def message_unreadable(self) -> None:
         """Count one message of the log that was left out because it cannot be understood."""

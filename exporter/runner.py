@@ -1,13 +1,12 @@
 """Runs one check and turns whatever happens into a ``CheckRun``."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, TypeVar
-
-import structlog
 
 from checks.errors import ProviderError
 from checks.past import Past
@@ -17,7 +16,7 @@ from checks.result import CheckResult, CheckRun
 
 from .config import ConfiguredCheck
 
-_log: Final = structlog.stdlib.get_logger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -36,7 +35,7 @@ def contained(work: Callable[[], T]) -> T | Defect:
     except ProviderError:
         raise
     except Exception as defect:  # noqa: BLE001  # the one broad except: one bad run must not lose the others
-        _log.error("defect", defect=type(defect).__name__, exc_info=_without_values(defect))
+        _log.error("defect", extra={"defect": type(defect).__name__}, exc_info=_without_values(defect))
         return Defect(type(defect).__name__)
 
 
@@ -54,13 +53,15 @@ def run_check(check: ConfiguredCheck, client: Any, past: Past) -> CheckRun:
     duration_seconds = time.monotonic() - started
     _log.info(
         "check done",
-        check=check.name,
-        kind=check.kind_name,
-        target=check.target,
-        outcome=result.outcome.value,
-        reason=result.reason.value,
-        duration_seconds=round(duration_seconds, 3),
-        detail=result.detail,
+        extra={
+            "check": check.name,
+            "kind": check.kind_name,
+            "target": check.target,
+            "outcome": result.outcome.value,
+            "reason": result.reason.value,
+            "duration_seconds": round(duration_seconds, 3),
+            "detail": result.detail,
+        },
     )
     return CheckRun(
         check=check.name,

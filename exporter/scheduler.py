@@ -1,12 +1,12 @@
 """Runs each check at its interval. The only module that knows APScheduler."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import structlog
 from apscheduler.events import (
     EVENT_JOB_ERROR,
     EVENT_JOB_MAX_INSTANCES,
@@ -18,7 +18,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from .meters import Meters, SchedulerEvent
 
-_log: Final = structlog.stdlib.get_logger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 # Little's law: threads busy at once = runs a second x seconds a run. Made only as they are needed;
 # APScheduler's own default of ten loses most runs of a few hundred checks to one slow provider.
@@ -93,12 +93,12 @@ class Scheduler:
     def _count(self, event: JobEvent) -> None:
         kind = _EVENTS[event.code]
         self._meters.scheduler_event(kind)
-        _log.warning("scheduler event", event_kind=kind.value, check=event.job_id)
+        _log.warning("scheduler event", extra={"scheduler_event": kind.value, "check": event.job_id})
 
     def _clock_jumped(self, seconds: float) -> None:
         """Lay the schedule anew: APScheduler keeps due times by the wall clock, so a step back would pause it."""
         self._meters.scheduler_event(SchedulerEvent.CLOCK_JUMP)
-        _log.warning("the wall clock jumped; the schedule is laid anew", seconds=round(seconds, 1))
+        _log.warning("the wall clock jumped; the schedule is laid anew", extra={"seconds": round(seconds, 1)})
         for job in self._scheduler.get_jobs():
             job.modify(next_run_time=datetime.now(UTC) + timedelta(seconds=0.1))
 

@@ -6,6 +6,7 @@ keyed hash of its id, and the key lives in another file.
 """
 
 import fcntl
+import logging
 import os
 import secrets
 import sqlite3
@@ -18,7 +19,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
 
-import structlog
 from pydantic import TypeAdapter
 
 from checks.balance import HISTORY as BALANCE_HISTORY
@@ -30,7 +30,7 @@ from . import ledger
 from .meters import Meters
 from .snapshot import CheckState, Snapshot, Tally
 
-_log: Final = structlog.stdlib.get_logger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 SCHEMA_VERSION: Final = 1
 _KEPT_RUNS: Final = 100  # of each check; as many failed ones are kept beside them
@@ -294,7 +294,7 @@ class Storage:
         self._meters.storage_error()
         if self._usable:
             self._usable = False
-            _log.error("database not usable: results are kept in memory only", problem=_words(problem))
+            _log.error("database not usable: results are kept in memory only", extra={"problem": _words(problem)})
 
     def _succeeded(self) -> None:
         if not self._usable:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 from datetime import timedelta
+from typing import get_args
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -13,7 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from checks.messages import Status
 from checks.reason import Reason
-from checks.result import Balance, MessageLog, ServiceComponent, ServiceState, Spend
+from checks.result import Balance, Measured, MessageLog, ServiceComponent, ServiceState, Spend
 from exporter import config as configuration
 from exporter import metrics
 from exporter.config import Config
@@ -182,6 +183,28 @@ def test_a_defect_in_one_part_leaves_the_others_and_is_shown(
     assert "twofa_messages_total{" not in text
     assert "Traceback" in caplog.text
     assert NUMBER not in caplog.text
+
+
+MEASURED = {
+    Balance: ("twofa_provider_balance", Balance(amount=1.0, currency="EUR")),
+    Spend: ("twofa_provider_spend_total", Spend(total=1.0, currency="EUR")),
+    ServiceComponent: (
+        "twofa_provider_service_state",
+        ServiceComponent(component="SMS", state=ServiceState.OPERATIONAL),
+    ),
+    MessageLog: ("twofa_messages_total", MessageLog(receipts=(receipt(1),), read_until=NOW)),
+}
+
+
+def test_every_measured_value_becomes_a_metric(config: Config) -> None:
+    assert set(MEASURED) == set(get_args(Measured))
+    for name, measured in MEASURED.values():
+        storage = Storage.in_memory(Meters())
+        storage.record(run(Reason.OK, measured))
+        registry = CollectorRegistry()
+        registry.register(TwofaCollector(lambda: config, storage.snapshot, Meters()))
+        assert f"{name}{{" in exposition(registry)
+        storage.close()
 
 
 def test_process_metrics_are_there_and_no_name_twice(config: Config) -> None:

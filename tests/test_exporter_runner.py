@@ -98,5 +98,5 @@ def test_what_could_not_be_found_out_measures_nothing(check: Any) -> None:
 def test_there_is_one_log_line_for_a_run(check: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger=runner.__name__):
         run_check(check(lambda *_: CheckResult(reason=Reason.BALANCE_LOW, detail="low")), None, PAST)
-    assert len(caplog.records) == 1
-    assert "balance_low" in caplog.text
+    (record,) = caplog.records
+    assert (record.msg, vars(record)["reason"], vars(record)["detail"]) == ("check done", "balance_low", "low")

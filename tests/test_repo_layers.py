@@ -61,7 +61,7 @@ IMPORT_RULES = (
 )
 
 BROAD_EXCEPT = "exporter/runner.py"
-MAY_PRINT = ("exporter/cli.py",)
+MAY_PRINT = ("exporter/cli.py", "exporter/terminal.py")
 
 
 def imported_modules(path: str, source: str) -> Iterator[tuple[int, str]]:

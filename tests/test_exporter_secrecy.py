@@ -1,0 +1,115 @@
+"""Nothing secret and nothing personal leaves the process: everything is run, and all output searched."""
+
+import base64
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import requests
+
+from exporter.demo import write_sandbox_config
+from exporter.sandbox.faults import FAULTS
+from exporter.sandbox.server import Sandbox
+from tests.processes import exporter, run_command, wait_for
+from tests.test_e2e_prometheus import quick
+
+PAGES = ("/", "/metrics", "/config", "/-/healthy", "/-/ready", "/nothing", "/-/reload")
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(history_hours=2) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def canaries(sandbox: Sandbox) -> set[str]:
+    """What must be found nowhere: every secret, and every number and text in the sandbox's message log."""
+    given = sandbox.credentials
+    url = f"{sandbox.url}/2010-04-01/Accounts/{given.account_sid}/Messages.json?PageSize=1000"
+    messages = requests.get(url, auth=(given.account_sid, given.auth_token), timeout=10).json()["messages"]
+    numbers = {number for message in messages for number in (message["to"], message["from"]) if number}
+    numbers = {number for number in numbers if re.fullmatch(r"\+\d+", number)}
+    bodies = {message["body"] for message in messages}
+    ids = {message["sid"] for message in messages}
+    assert len(numbers) > 100
+    assert all(re.search(r"\d{6}", body) for body in bodies)
+    basic = base64.b64encode(f"{given.account_sid}:{given.auth_token}".encode()).decode()
+    secrets = {given.auth_token, given.api_key_secret, given.restricted_key_secret, basic}
+    without_plus = {number.removeprefix("+") for number in numbers}
+    return secrets | without_plus | bodies | ids | {given.long_code[1:], given.toll_free[1:]}
+
+
+def found(canaries: set[str], *texts: str) -> list[str]:
+    everything = "\n".join(texts)
+    return sorted(canary for canary in canaries if canary in everything)
+
+
+def test_the_search_finds_what_is_there(canaries: set[str]) -> None:
+    one = next(iter(canaries))
+    assert found(canaries, "some text", f"before {one} after") == [one]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("log_format", "faults"), [("logfmt", tuple(FAULTS)), ("json", ("delivery_failing",))])
+def test_serving_through_every_fault_shows_no_secret_and_nothing_personal(
+    sandbox: Sandbox, canaries: set[str], log_format: str, faults: Sequence[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "exporter.yml"
+    write_sandbox_config(sandbox, config)
+    quick(config)
+    seen: list[str] = []
+    with exporter(config, tmp_path, "--log.level=debug", f"--log.format={log_format}") as url:
+
+        def look() -> None:
+            seen.extend(requests.get(f"{url}{page}", timeout=5).text for page in PAGES)
+
+        for fault in faults:
+            sandbox.set_fault(fault)
+            runs = runs_of(url)
+            wait_for(lambda runs=runs: runs_of(url) > runs + 12)
+            look()
+            sandbox.clear_fault(fault)
+        good = config.read_text()
+        config.write_text(good.replace("file: exporter.token", f"file: {'x' * 20}"))
+        seen.append(requests.post(f"{url}/-/reload", timeout=5).text)
+        config.write_text(good.replace("{file", "{fil").replace("auth_token:", "auth_token: {a: b}\n    api_key:"))
+        seen.append(requests.post(f"{url}/-/reload", timeout=5).text)
+        config.write_text(re.sub(r"auth_token:\n\s+file: .*", f"auth_token: {sandbox.credentials.auth_token}", good))
+        refused = requests.post(f"{url}/-/reload", timeout=5)
+        seen.append(refused.text)
+        assert "a secret is never written into the file" in refused.text
+        look()
+    log = (tmp_path / "exporter.log").read_text()
+    assert "delivery_failing" in log
+    assert "<phone number>" not in log  # the net had nothing to catch
+    written = [
+        path.read_bytes().decode("latin-1")
+        for path in tmp_path.iterdir()
+        if path.name.startswith("exporter.db") and not path.name.endswith(".key")
+    ]
+    assert any("delivery_failing" in text for text in written)
+    assert found(canaries, log, *seen, *written) == []
+
+
+def runs_of(url: str) -> float:
+    text = requests.get(f"{url}/metrics", timeout=5).text
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith("twofa_check_runs_total"))
+
+
+@pytest.mark.parametrize("format_", ["table", "json", "nagios"])
+def test_checking_once_shows_no_secret_and_nothing_personal(
+    sandbox: Sandbox, canaries: set[str], format_: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "exporter.yml"
+    write_sandbox_config(sandbox, config)
+    sandbox.set_fault("delivery_failing")
+    sandbox.set_fault("sender_invalid")
+    try:
+        done = run_command("check", f"--config.file={config}", f"--format={format_}", "--log.level=debug")
+    finally:
+        sandbox.clear_fault("delivery_failing")
+        sandbox.clear_fault("sender_invalid")
+    assert "sender_invalid" in done.stdout
+    assert found(canaries, done.stdout, done.stderr) == []

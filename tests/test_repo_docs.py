@@ -1,0 +1,104 @@
+"""The documents say what the code does: tables are generated from it, and `make golden` rewrites them."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic.fields import FieldInfo
+
+from checks.kinds import KINDS
+from checks.providers import PROVIDERS
+from checks.reason import Reason
+from checks.secret import Secret
+from checks.settings import Settings, format_duration
+from exporter.metrics import FAMILIES
+from tests.repo import ROOT
+
+README = ROOT / "README.md"
+REFERENCE = ROOT / "docs" / "configuration.md"
+
+
+def golden(path: Path, text: str) -> None:
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert path.read_text() == text
+
+
+def test_the_metrics_table_of_the_readme_is_that_of_the_catalogue() -> None:
+    rows = [
+        f"| `{family.name}` | {family.type} | {', '.join(family.labels) or '-'} | {family.help} |"
+        for family in FAMILIES.values()
+    ]
+    begin, end = "<!-- metrics: written by make golden -->\n", "<!-- /metrics -->"
+    head, _, rest = README.read_text().partition(begin)
+    _, _, tail = rest.partition(end)
+    golden(README, head + begin + "".join(f"{row}\n" for row in rows) + end + tail)
+
+
+def test_the_configuration_reference_is_that_of_the_models() -> None:
+    golden(REFERENCE, "\n".join(reference()) + "\n")
+
+
+def reference() -> Iterator[str]:
+    yield "# Configuration"
+    yield ""
+    yield "Written from the settings models by `make golden`. A duration is text such as `30s`, `5m` or `1h30m`; a"
+    yield "secret is `{env: NAME}` or `{file: PATH}`, relative to the file; names of providers and checks are made of"
+    yield "lower case letters, digits, `-` and `_`, and become labels."
+    yield ""
+    yield "## providers"
+    for name, spec in PROVIDERS.items():
+        yield from section(f"type: {name}", spec.settings)
+    yield ""
+    yield "## checks"
+    for name, kind in KINDS.items():
+        yield from section(f"type: {name}", kind.settings)
+        yield ""
+        yield f"Reasons: {', '.join(f'`{reason}`' for reason in kind.reasons)}."
+
+
+def section(title: str, model: type[Settings]) -> Iterator[str]:
+    yield ""
+    yield f"### `{title}`"
+    yield ""
+    yield (model.__doc__ or "").strip()
+    yield ""
+    yield "| key | default | meaning |"
+    yield "|---|---|---|"
+    for name, field in model.model_fields.items():
+        if name != "type":
+            yield f"| `{name}` | {default_of(model, field)} | {field.description} |"
+
+
+def default_of(model: type[Settings], field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value is None or value in ((), {}):
+        return "-"
+    if isinstance(value, float) and "duration" in str(field.metadata):
+        return f"`{format_duration(value)}`"
+    return f"`{value}`".replace("|", "\\|")
+
+
+def test_every_reason_that_a_check_gives_is_in_the_readme() -> None:
+    text = README.read_text()
+    given = {reason for kind in KINDS.values() for reason in kind.reasons} - {Reason.OK}
+    assert sorted(reason for reason in given if f"`{reason}`" not in text) == []
+
+
+@pytest.mark.parametrize("document", [README, ROOT / "CONTRIBUTING.md", REFERENCE], ids=lambda path: path.name)
+def test_links_to_files_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+        assert (document.parent / target).exists(), target
+
+
+def test_the_readme_is_short_enough_to_be_read() -> None:
+    assert len(README.read_text().splitlines()) < 300
+
+
+def test_a_secret_has_no_default() -> None:
+    for spec in PROVIDERS.values():
+        assert not any(isinstance(field.default, Secret) for field in spec.settings.model_fields.values())
