@@ -3,7 +3,6 @@
 The only module that reads YAML and resolves secrets. A raw mapping never leaves it.
 """
 
-import difflib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,19 +11,30 @@ from typing import Any, Final, TypeVar
 
 import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from checks.kinds import KINDS, CheckKind
 from checks.providers import PROVIDERS
 from checks.secret import Secret
 from checks.settings import CheckSettings, ProviderSettings, Settings
 
+from .wording import (
+    hint,
+    kind_of,
+    known_names,
+    location_of,
+    one_of,
+    position_of,
+    shown,
+    words_of,
+    words_of_os,
+    words_of_yaml,
+)
+
 _MAX_BYTES: Final = 1 << 20
 _NAME_WORDS: Final = "lower case letters, digits, - and _, starting with a letter or digit"
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
 _SECTIONS: Final = ("checks", "providers")
 _MAX_NAME: Final = 64
-_MAX_SHOWN: Final = 60
 
 _S = TypeVar("_S", bound=Settings)
 
@@ -73,7 +83,7 @@ def load(path: Path) -> Config:
     document = _read(path)
     problems = _Problems()
     for key in set(document) - set(_SECTIONS):
-        problems.add((str(key),), f"unknown key, must be {_one_of(_SECTIONS)}{_hint(key, _SECTIONS)}")
+        problems.add((str(key),), f"unknown key, must be {one_of(_SECTIONS)}{hint(key, _SECTIONS)}")
     resolve = _secret_resolver(path.parent)
     providers = _load_providers(_section(document, "providers", problems), resolve, problems)
     checks = _load_checks(_section(document, "checks", problems), problems)
@@ -98,7 +108,7 @@ def only(config: Config, names: Iterable[str]) -> Config:
     unknown = sorted(wanted - config.checks.keys())
     if unknown:
         raise ConfigError(
-            f"no check {_shown(name)}{_hint(name, config.checks) or _known(config.checks)}" for name in unknown
+            f"no check {shown(name)}{hint(name, config.checks) or known_names(config.checks)}" for name in unknown
         )
     return replace(config, checks={n: c for n, c in config.checks.items() if n in wanted}) if wanted else config
 
@@ -179,11 +189,11 @@ def _read(path: Path) -> Mapping[str, Any]:
             raise ConfigError([f"{path}: is larger than 1 MiB"])
         document = yaml.load(raw.decode("utf-8-sig"), Loader=_UniqueKeyLoader)  # noqa: S506  # a SafeLoader
     except OSError as problem:
-        raise ConfigError([f"{path}: cannot be read: {_os_words(problem)}"]) from None
+        raise ConfigError([f"{path}: cannot be read: {words_of_os(problem)}"]) from None
     except UnicodeDecodeError:
         raise ConfigError([f"{path}: is not UTF-8 text"]) from None
     except yaml.MarkedYAMLError as problem:
-        raise ConfigError([f"{path}{_position(problem)}: {_yaml_words(problem)}"]) from None
+        raise ConfigError([f"{path}{position_of(problem)}: {words_of_yaml(problem)}"]) from None
     except (yaml.YAMLError, ValueError):
         raise ConfigError([f"{path}: is not YAML"]) from None
     except RecursionError:
@@ -191,26 +201,8 @@ def _read(path: Path) -> Mapping[str, Any]:
     if document is None:
         raise ConfigError([f"{path}: is empty; it needs providers and checks"])
     if not isinstance(document, Mapping):
-        raise ConfigError([f"{path}: must be a mapping with providers and checks, got {_kind_of(document)}"])
+        raise ConfigError([f"{path}: must be a mapping with providers and checks, got {kind_of(document)}"])
     return document
-
-
-def _position(problem: yaml.MarkedYAMLError) -> str:
-    return "" if problem.problem_mark is None else f":{problem.problem_mark.line + 1}"
-
-
-def _yaml_words(problem: yaml.MarkedYAMLError) -> str:
-    if isinstance(problem, yaml.constructor.ConstructorError) and problem.problem:
-        is_tag = "constructor for the tag" in problem.problem
-        return "tags such as !!python are not accepted" if is_tag else problem.problem.partition("\n")[0]
-    words = f"is not YAML: {problem.problem}"
-    if problem.problem and "\\t" in problem.problem:
-        words += "; indent with spaces"
-    return words
-
-
-def _os_words(problem: OSError) -> str:
-    return (problem.strerror or type(problem).__name__).lower()
 
 
 def _secret_resolver(folder: Path) -> Callable[[Mapping[str, str]], Secret]:
@@ -229,7 +221,7 @@ def _secret_resolver(folder: Path) -> Callable[[Mapping[str, str]], Secret]:
                 msg = f"file {name} is not UTF-8 text"
                 raise ValueError(msg) from None
             except (OSError, ValueError) as problem:
-                why = _os_words(problem) if isinstance(problem, OSError) else "not a file name"
+                why = words_of_os(problem) if isinstance(problem, OSError) else "not a file name"
                 msg = f"cannot read file {name}: {why}"
                 raise ValueError(msg) from None
             words = f"file {name}"
@@ -268,13 +260,13 @@ def _section(document: Mapping[str, Any], name: str, problems: _Problems) -> Map
     if section is None:
         problems.add((name,), "is required")
     elif not isinstance(section, Mapping):
-        problems.add((name,), f"must be a mapping of names, got {_kind_of(section)}")
+        problems.add((name,), f"must be a mapping of names, got {kind_of(section)}")
     elif not section:
         problems.add((name,), "must hold at least one entry")
     else:
         for key in section:
             if not _is_name(key):
-                problems.add((name, _shown(key)), f"a name must be made of {_NAME_WORDS}")
+                problems.add((name, shown(key)), f"a name must be made of {_NAME_WORDS}")
         return {key: entry for key, entry in section.items() if _is_name(key)}
     return {}
 
@@ -314,14 +306,14 @@ def _load_checks(section: Mapping[str, Any], problems: _Problems) -> dict[str, C
 
 def _type_of(entry: Any, known: Mapping[str, Any], where: tuple[str, str], problems: _Problems) -> str | None:
     if not isinstance(entry, Mapping):
-        problems.add(where, f"must be a mapping, got {_kind_of(entry)}")
+        problems.add(where, f"must be a mapping, got {kind_of(entry)}")
         return None
     if "type" not in entry:
-        problems.add((*where, "type"), f"is required, must be {_one_of(known)}")
+        problems.add((*where, "type"), f"is required, must be {one_of(known)}")
         return None
     given = entry["type"]
     if not isinstance(given, str) or given not in known:
-        problems.add((*where, "type"), f"unknown type {_shown(given)}, must be {_one_of(known)}{_hint(given, known)}")
+        problems.add((*where, "type"), f"unknown type {shown(given)}, must be {one_of(known)}{hint(given, known)}")
         return None
     return given
 
@@ -337,7 +329,7 @@ def _validate(
         return model.model_validate(fields, context={"resolve_secret": resolve})
     except ValidationError as error:
         for details in error.errors(include_url=False):
-            problems.add((*where, *_location(details)), _words(details, model))
+            problems.add((*where, *location_of(details)), words_of(details, model))
         return None
 
 
@@ -361,7 +353,7 @@ def _check_references(
         if owner != check.name and check.kind.once_per_target:
             problems.add(where, f"checks.{owner} is already a check of type {check.kind_name} for {check.target}")
         if check.target not in known:
-            problems.add(where, f"no provider {_shown(check.target)}{_hint(check.target, known) or _known(known)}")
+            problems.add(where, f"no provider {shown(check.target)}{hint(check.target, known) or known_names(known)}")
         elif check.target in providers:
             _check_capability(check, providers[check.target], where, problems)
 
@@ -377,86 +369,3 @@ def _check_capability(
             where,
             f"a {vendor} provider cannot answer the check {check.kind_name}; it can answer: {', '.join(able)}",
         )
-
-
-def _known(names: Iterable[str]) -> str:
-    return f", must be {_one_of(names)}" if names else ""
-
-
-# --- wording ---------------------------------------------------------------------------------------
-
-# Words for pydantic's kinds of error; the placeholders are its error context and `got`, the value.
-_WORDS: Final[Mapping[str, str]] = {
-    "missing": "is required",
-    "string_type": "must be text in quotes, got {got}",
-    "int_type": "must be a whole number, got {got}",
-    "int_parsing": "must be a whole number, got {got}",
-    "int_from_float": "must be a whole number, got {got}",
-    "float_type": "must be a number, got {got}",
-    "bool_type": "must be true or false, got {got}",
-    "finite_number": "must be a finite number, got {got}",
-    "tuple_type": "must be a list",
-    "dict_type": "must be a mapping",
-    "string_pattern_mismatch": "must match {pattern}",  # the value may be a secret in the wrong place
-    "greater_than": "must be more than {gt:g}, got {got}",
-    "greater_than_equal": "must be at least {ge:g}, got {got}",
-    "less_than": "must be less than {lt:g}, got {got}",
-    "less_than_equal": "must be at most {le:g}, got {got}",
-    "literal_error": "must be {expected}, got {got}",
-    "too_short": "must have at least {min_length} entries",
-    "too_long": "must have at most {max_length} entries",
-    "duration": "{message}, got {got}",
-    "range": "{message}, got {got}",
-    "country": "{message}, got {got}",
-}
-
-
-def _words(details: ErrorDetails, model: type[Settings]) -> str:
-    kind = details["type"]
-    if kind == "extra_forbidden":
-        known = ("type", *model.model_fields)
-        return f"unknown key{_hint(details['loc'][-1], known) or f', must be {_one_of(known)}'}"
-    if kind == "enum":
-        expected = str(details["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
-        given = details["input"]
-        return f"unknown value {_shown(given)}, must be {_one_of(expected)}{_hint(given, expected)}"
-    template = _WORDS.get(kind)
-    if template is None:
-        return details["msg"]
-    return template.format(message=details["msg"], got=_shown(details["input"]), **details.get("ctx", {}))
-
-
-def _location(details: ErrorDetails) -> tuple[str | int, ...]:
-    return tuple(part for part in details["loc"] if part != "[key]")
-
-
-def _one_of(names: Iterable[str]) -> str:
-    names = sorted(names)
-    return names[0] if len(names) == 1 else f"one of: {', '.join(names)}"
-
-
-def _hint(given: Any, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(given), list(known), n=1)
-    return f'; did you mean "{close[0]}"?' if close else ""
-
-
-def _shown(value: Any) -> str:
-    """Return a value as the user wrote it, short. Never used on a value that may be a secret."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "nothing"
-    if isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, str):
-        text = value if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]}…"
-        return f'"{text}"' if text.isprintable() else repr(text)
-    return _kind_of(value)
-
-
-def _kind_of(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list | tuple | set):
-        return "a list"
-    return _shown(value)

@@ -29,7 +29,7 @@ from .sandbox.server import Sandbox, SandboxError
 from .storage import Storage
 from .terminal import console_for_stdout, table
 from .web.internal import build_internal
-from .web.server import WebError, bind, serve
+from .web.server import WebError, bind, serve, url_of
 
 _INTERVAL: Final = "5s"
 _PREFERRED_SANDBOX_PORT: Final = 10688
@@ -99,7 +99,7 @@ def run_demo(*, faults: Sequence[str], listen_address: str, seed: int, speed: fl
         meters = Meters()
         folder = config_path.parent
         app = App.load(config_path, lambda: Storage.open(folder / "demo.db", meters), meters)
-        url = _url_of(listener)
+        url = url_of(listener)
         links = {"status page": f"{url}/", "metrics": f"{url}/metrics"}
         if companions:
             links |= _start_companions(stack, folder, listener)
@@ -184,7 +184,7 @@ def _prometheus_document(listener: socket.socket, alertmanager: _Companion) -> d
         "scrape_configs": [
             {
                 "job_name": "twofa-exporter",
-                "static_configs": [{"targets": [_url_of(listener).removeprefix("http://")]}],
+                "static_configs": [{"targets": [url_of(listener).removeprefix("http://")]}],
             }
         ],
     }
@@ -216,11 +216,6 @@ def _free_port(preferred: int) -> int:
             free: int = probe.getsockname()[1]
             return free
     raise DemoError("no free port on 127.0.0.1")
-
-
-def _url_of(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 # --- the terminal ----------------------------------------------------------------------------------

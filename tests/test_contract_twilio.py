@@ -165,7 +165,6 @@ def test_a_call_and_its_answer_keep_the_contract(
 
 # Each method of our own client that asks Twilio something.
 OWN_CALLS: dict[str, Callable[[TwilioClient, Credentials], object]] = {
-    "verify_credentials": lambda c, _: c.verify_credentials() is None,
     "fetch_account": lambda c, _: c.fetch_account(),
     "fetch_balance": lambda c, _: c.fetch_balance(),
     "fetch_spend": lambda c, _: c.fetch_spend(),
@@ -191,6 +190,7 @@ def test_what_our_own_client_asks_keeps_the_contract(
         timeout=30.0,
     )
     with closing(TwilioClient(settings)) as client:
+        client.verify_credentials()
         assert call(client, known)
 
 

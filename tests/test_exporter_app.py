@@ -48,7 +48,7 @@ def started(path: Path, meters: Meters | None = None) -> Iterator[App]:
         app.stop()
 
 
-def edit(path: Path, change: Callable[[dict[str, dict[str, dict[str, object]]]], None]) -> None:
+def edit(path: Path, change: Callable[[dict[str, dict[str, dict[str, object]]]], object]) -> None:
     document = yaml.safe_load(path.read_text())
     change(document)
     path.write_text(yaml.safe_dump(document))
@@ -117,7 +117,7 @@ def test_a_client_is_kept_until_its_settings_change(config_path: Path) -> None:
 
 
 def test_checks_of_one_account_run_side_by_side(sandbox: Sandbox, config_path: Path) -> None:
-    edit(config_path, lambda document: [c.update(timeout="1s") for c in document["checks"].values()] and None)
+    edit(config_path, lambda document: [check.update(timeout="1s") for check in document["checks"].values()])
     sandbox.set_fault("timeout")
     try:
         began = time.monotonic()

@@ -185,7 +185,7 @@ def test_a_defect_in_one_part_leaves_the_others_and_is_shown(
     assert NUMBER not in caplog.text
 
 
-MEASURED = {
+MEASURED: dict[type, tuple[str, Measured]] = {
     Balance: ("twofa_provider_balance", Balance(amount=1.0, currency="EUR")),
     Spend: ("twofa_provider_spend_total", Spend(total=1.0, currency="EUR")),
     ServiceComponent: (

@@ -1,0 +1,190 @@
+"""The internal listener: metrics, health, reload, the configuration and the status page."""
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+import anyio.to_thread
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from ..config import Config, masked
+from ..meters import Meters
+from ..runner import Defect, contained
+from ..storage import Storage
+from .exposition import accepts_gzip, choose_format, render
+from .guards import is_cross_site
+from .server import WebError
+from .status import build_page, read_history
+
+_FOLDER: Final = Path(__file__).parent
+_PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_SCRAPES_AT_ONCE: Final = 4  # rendering is work for the processor: more at once would only all be later
+_PAGES_AT_ONCE: Final = 4
+_DEFECT: Final = "A defect of the exporter; its log has the traceback.\n"
+
+T = TypeVar("T")
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class ServedApp(Protocol):
+    """What the pages need of the running exporter."""
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+
+    @property
+    def storage(self) -> Storage:
+        """All results."""
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """All metrics."""
+
+    @property
+    def meters(self) -> Meters:
+        """What the exporter counts about itself."""
+
+    @property
+    def version(self) -> str:
+        """The version of the exporter."""
+
+    def is_healthy(self) -> bool:
+        """Return whether checks are being scheduled."""
+
+    def is_ready(self) -> bool:
+        """Return whether every configured check has run."""
+
+    def reload(self) -> tuple[str, ...]:
+        """Read the configuration again; return what is wrong with it, and keep the old one then."""
+
+
+class _Threads:
+    """Runs work beside the event loop, so that it never waits; a flood of one kind does not hold up another."""
+
+    def __init__(self, at_once: int) -> None:
+        self._limiter = anyio.CapacityLimiter(at_once)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        done = await anyio.to_thread.run_sync(contained, work, limiter=self._limiter, abandon_on_cancel=True)
+        if isinstance(done, Defect):
+            raise HTTPException(500, _DEFECT)
+        return done
+
+
+def build_internal(app: ServedApp, *, telemetry_path: str = "/metrics") -> Starlette:
+    """Return the application of the internal listener. Raises WebError for a path that cannot be used."""
+    routes = [
+        *_status_routes(app, telemetry_path),
+        *_health_routes(app),
+        Route("/config", _config_endpoint(app)),
+        Mount("/static", StaticFiles(directory=_FOLDER / "static")),
+    ]
+    taken = {route.path for route in routes if isinstance(route, Route | Mount)}
+    if not _PATH.fullmatch(telemetry_path) or any(f"{telemetry_path}/".startswith(f"{path}/") for path in taken):
+        raise WebError(f'--web.telemetry-path: must be a path of its own, such as "/metrics", got "{telemetry_path}"')
+    routes.append(Route(telemetry_path, _metrics_endpoint(app)))
+    starlette = Starlette(routes=routes, exception_handlers={Exception: _on_defect})
+    starlette.router.redirect_slashes = False
+    return starlette
+
+
+async def _on_defect(request: Request, defect: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
+    return PlainTextResponse(_DEFECT, 500)
+
+
+def _metrics_endpoint(app: ServedApp) -> Endpoint:
+    threads = _Threads(_SCRAPES_AT_ONCE)
+
+    async def metrics(request: Request) -> Response:
+        format_ = choose_format(",".join(request.headers.getlist("accept")))
+        compress = accepts_gzip(",".join(request.headers.getlist("accept-encoding")))
+        names = request.query_params.getlist("name[]")
+        body = await threads.run(lambda: render(app.registry, format_, names, compress=compress))
+        headers = {"Content-Type": format_.content_type, "Vary": "Accept, Accept-Encoding"}
+        if compress:
+            headers["Content-Encoding"] = "gzip"
+        return Response(body, headers=headers)
+
+    return metrics
+
+
+def _health_routes(app: ServedApp) -> list[Route]:
+    threads = _Threads(1)
+
+    async def healthy(_: Request) -> Response:
+        if app.is_healthy():
+            return PlainTextResponse("twofa-exporter is healthy.\n")
+        return PlainTextResponse("twofa-exporter is not healthy: no checks are scheduled.\n", 503)
+
+    async def ready(_: Request) -> Response:
+        if app.is_ready():
+            return PlainTextResponse("twofa-exporter is ready.\n")
+        return PlainTextResponse("twofa-exporter is not ready: not every check has run yet.\n", 503)
+
+    async def reload(request: Request) -> Response:
+        if is_cross_site(request.headers):
+            return PlainTextResponse("The configuration is not reloaded for a page of another site.\n", 403)
+        problems = await threads.run(app.reload)
+        if problems:
+            lines = "".join(f"{problem}\n" for problem in problems)
+            return PlainTextResponse(f"The old configuration stays in force:\n{lines}", 500)
+        return PlainTextResponse("The configuration has been reloaded.\n")
+
+    return [
+        Route("/-/healthy", healthy),
+        Route("/-/ready", ready),
+        Route("/-/reload", reload, methods=["POST", "PUT"]),
+    ]
+
+
+def _config_endpoint(app: ServedApp) -> Endpoint:
+    threads = _Threads(_PAGES_AT_ONCE)
+
+    async def config(_: Request) -> Response:
+        return PlainTextResponse(await threads.run(lambda: masked(app.config)))
+
+    return config
+
+
+def _status_routes(app: ServedApp, telemetry_path: str) -> list[Route]:
+    threads = _Threads(_PAGES_AT_ONCE)
+    templates = Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+    def page(opened: frozenset[str], refreshes: bool) -> str:
+        config = app.config
+        view = build_page(
+            config=config,
+            snapshot=app.storage.snapshot(),
+            history=read_history(app.storage, config, opened),
+            readings=app.meters.read(),
+            scheduled=app.is_healthy(),
+            now=datetime.now(UTC),
+            opened=opened,
+            refreshes=refreshes,
+        )
+        return templates.get_template("status.html").render(
+            page=view, version=app.version, telemetry_path=telemetry_path
+        )
+
+    async def status(request: Request) -> Response:
+        opened = frozenset(request.query_params.getlist("runs"))
+        refreshes = request.query_params.get("refresh") != "off"
+        return Response(await threads.run(lambda: page(opened, refreshes)), media_type="text/html")
+
+    return [Route("/", status)]

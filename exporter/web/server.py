@@ -1,0 +1,192 @@
+"""Serves web applications with uvicorn: binds addresses, runs until a signal, stops within seconds."""
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Final, Self
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from .connection import Limits, limited
+from .guards import Guards
+
+_log: Final = logging.getLogger("exporter.web")
+
+_BACKLOG: Final = 128
+_STOP_SECONDS: Final = 2  # for answers under way
+_ADDRESS: Final = re.compile(r"(?:\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:\[\]]*)):(?P<port>\d{1,5})")
+_FORMS: Final = 'must be host:port, such as "127.0.0.1:10687", "[::1]:10687" or ":10687" for all interfaces'
+_REMEDY: Final = "give another --web.listen-address"
+
+
+class WebError(Exception):
+    """The listener cannot be set up as asked; the text says why and what to do."""
+
+
+def bind(address: str) -> socket.socket:
+    """Return a listening socket for ``host:port``; ``:port`` means all interfaces, port 0 any free port.
+
+    Raises WebError when there can be none.
+    """
+    match = _ADDRESS.fullmatch(address)
+    if match is None or int(match["port"]) > 65535 or match["bracketed"] == "":
+        raise WebError(f'"{address}": {_FORMS}')
+    host, port = match["bracketed"] or match["plain"], int(match["port"])
+    if not host:
+        return _listen(address, socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET, ("", port))
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        raise WebError(f"{address}: unknown host; {_REMEDY}") from None
+    family, _, _, _, target = min(found, key=lambda entry: entry[0] != socket.AF_INET)  # IPv4 where there is both
+    return _listen(address, family, target)
+
+
+def _listen(address: str, family: int, target: tuple[str | int, ...] | tuple[int, bytes]) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            only = target[0] not in ("", "::")
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(only or not socket.has_dualstack_ipv6()))
+        listener.bind(target)
+        listener.listen(_BACKLOG)  # at once: a port that is only bound can still be taken by somebody else
+    except OSError as problem:
+        listener.close()
+        raise WebError(f"{address}: {_words(problem)}") from None
+    return listener
+
+
+def _words(problem: OSError) -> str:
+    match problem.errno:
+        case errno.EADDRINUSE:
+            return f"already in use; stop what listens there, or {_REMEDY}"
+        case errno.EACCES | errno.EPERM:
+            return f"permission denied; {_REMEDY}, with a port above 1023"
+        case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
+            return f"not an address of this machine; {_REMEDY}"
+        case code:
+            why = os.strerror(code).lower() if code else type(problem).__name__
+            return f"cannot be listened on: {why}; {_REMEDY}"
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return the address that a person on this machine opens in a browser."""
+    host, port = listener.getsockname()[:2]
+    if host in ("", "0.0.0.0", "::"):
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to its caller and says when it answers."""
+
+    def __init__(self, app: ASGIApp, sockets: Sequence[socket.socket], limits: Limits) -> None:
+        super().__init__(
+            uvicorn.Config(
+                Guards(app, [listener.getsockname()[:2] for listener in sockets if _is_loopback(listener)]),
+                loop="asyncio",
+                http=limited(limits),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                backlog=_BACKLOG,
+                timeout_keep_alive=limits.keep_alive_seconds,
+                timeout_graceful_shutdown=_STOP_SECONDS,
+            )
+        )
+        self._sockets = list(sockets)
+        self.answers: Final = threading.Event()  # or never will
+
+    def serve_until_stopped(self) -> None:
+        """Return when ``should_exit`` has been set and the connections are closed, or their time is up."""
+        try:
+            self.run(sockets=self._sockets)
+        finally:
+            self.answers.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to answer."""
+        await super().startup(sockets)
+        self.answers.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let answers under way end, then drop the connections of clients that do not take theirs."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # for the transports to close
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take no signal: uvicorn would raise it again after its end, and kill the process by it."""
+        yield
+
+
+def _is_loopback(listener: socket.socket) -> bool:
+    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def serve(app: ASGIApp, sockets: Sequence[socket.socket], *, on_hangup: Callable[[], object]) -> None:
+    """Serve in the main thread until SIGINT or SIGTERM, then end within seconds, whatever clients do.
+
+    SIGHUP calls ``on_hangup`` in a thread of its own. The sockets are closed at the end.
+    """
+    server = _Server(app, sockets, Limits())
+
+    def stop(_: int, __: FrameType | None) -> None:
+        server.force_exit = server.should_exit  # the second time: at once
+        server.should_exit = True
+
+    def hang_up(_: int, __: FrameType | None) -> None:
+        threading.Thread(target=on_hangup, name="hangup", daemon=True).start()
+
+    for listener in sockets:
+        _log.info("listening", extra={"url": url_of(listener)})
+    with _handlers({signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: hang_up}):
+        server.serve_until_stopped()
+    _log.info("stopped listening")
+
+
+@contextmanager
+def _handlers(handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class ThreadedServer:
+    """The same server in a thread, from ``with`` to its end, beside whatever else the process does."""
+
+    def __init__(self, app: ASGIApp, listener: socket.socket, limits: Limits | None = None) -> None:
+        self.url: Final = url_of(listener)
+        self._server = _Server(app, [listener], limits or Limits())
+        self._thread = threading.Thread(target=self._server.serve_until_stopped, name="web", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._server.answers.wait()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join()

@@ -1,0 +1,122 @@
+"""How a problem with the configuration is worded: lower case, no full stop, values in double quotes.
+
+One form for all: what is wrong, what is accepted, and a guess at what was meant.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import yaml
+from pydantic_core import ErrorDetails
+
+from checks.settings import Settings
+
+_MAX_SHOWN: Final = 60
+
+# Words for pydantic's kinds of error; the placeholders are its error context and `got`, the value.
+_WORDS: Final[Mapping[str, str]] = {
+    "missing": "is required",
+    "string_type": "must be text in quotes, got {got}",
+    "int_type": "must be a whole number, got {got}",
+    "int_parsing": "must be a whole number, got {got}",
+    "int_from_float": "must be a whole number, got {got}",
+    "float_type": "must be a number, got {got}",
+    "bool_type": "must be true or false, got {got}",
+    "finite_number": "must be a finite number, got {got}",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a mapping",
+    "string_pattern_mismatch": "must match {pattern}",  # the value may be a secret in the wrong place
+    "greater_than": "must be more than {gt:g}, got {got}",
+    "greater_than_equal": "must be at least {ge:g}, got {got}",
+    "less_than": "must be less than {lt:g}, got {got}",
+    "less_than_equal": "must be at most {le:g}, got {got}",
+    "literal_error": "must be {expected}, got {got}",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
+    "duration": "{message}, got {got}",
+    "range": "{message}, got {got}",
+    "country": "{message}, got {got}",
+}
+
+
+def words_of(details: ErrorDetails, model: type[Settings]) -> str:
+    """Return what pydantic found in a settings model, in the user's words."""
+    kind = details["type"]
+    if kind == "extra_forbidden":
+        known = ("type", *model.model_fields)
+        return f"unknown key{hint(details['loc'][-1], known) or f', must be {one_of(known)}'}"
+    if kind == "enum":
+        expected = str(details["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        given = details["input"]
+        return f"unknown value {shown(given)}, must be {one_of(expected)}{hint(given, expected)}"
+    template = _WORDS.get(kind)
+    if template is None:
+        return details["msg"]
+    return template.format(message=details["msg"], got=shown(details["input"]), **details.get("ctx", {}))
+
+
+def location_of(details: ErrorDetails) -> tuple[str | int, ...]:
+    """Return where pydantic found it, below the model."""
+    return tuple(part for part in details["loc"] if part != "[key]")
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Return what is accepted, to stand after "must be"."""
+    names = sorted(names)
+    return names[0] if len(names) == 1 else f"one of: {', '.join(names)}"
+
+
+def known_names(names: Iterable[str]) -> str:
+    """Return what is accepted as the end of a sentence; nothing when nothing is."""
+    return f", must be {one_of(names)}" if names else ""
+
+
+def hint(given: Any, known: Iterable[str]) -> str:
+    """Return a guess at what was meant as the end of a sentence; nothing without a close one."""
+    close = difflib.get_close_matches(str(given), list(known), n=1)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def shown(value: Any) -> str:
+    """Return a value as the user wrote it, short. Never used on a value that may be a secret."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "nothing"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, str):
+        text = value if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]}…"
+        return f'"{text}"' if text.isprintable() else repr(text)
+    return kind_of(value)
+
+
+def kind_of(value: Any) -> str:
+    """Return what a value is where its contents do not matter."""
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple | set):
+        return "a list"
+    return shown(value)
+
+
+def position_of(problem: yaml.MarkedYAMLError) -> str:
+    """Return the line of a problem, to stand after the file's name."""
+    return "" if problem.problem_mark is None else f":{problem.problem_mark.line + 1}"
+
+
+def words_of_yaml(problem: yaml.MarkedYAMLError) -> str:
+    """Return what the YAML reader found."""
+    if isinstance(problem, yaml.constructor.ConstructorError) and problem.problem:
+        is_tag = "constructor for the tag" in problem.problem
+        return "tags such as !!python are not accepted" if is_tag else problem.problem.partition("\n")[0]
+    words = f"is not YAML: {problem.problem}"
+    if problem.problem and "\\t" in problem.problem:
+        words += "; indent with spaces"
+    return words
+
+
+def words_of_os(problem: OSError) -> str:
+    """Return what the operating system found."""
+    return (problem.strerror or type(problem).__name__).lower()
