@@ -59,11 +59,10 @@ class Page:
         raw, _, self._pending = self._pending.partition(b"\0")
         message: dict[str, Any] = json.loads(raw)
         parameters = message.get("params", {})
-        match message.get("method"):
-            case "Log.entryAdded":
-                self.complaints.append(parameters["entry"]["text"])
-            case "Runtime.consoleAPICalled" | "Runtime.exceptionThrown":
-                self.complaints.append(json.dumps(parameters))
+        if message.get("method") == "Log.entryAdded":
+            self.complaints.append(parameters["entry"]["text"])
+        elif message.get("method") in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown"):
+            self.complaints.append(json.dumps(parameters))
         return message
 
     def open(self, url: str, *, width: int, height: int, dark: bool = False) -> None:
