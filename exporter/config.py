@@ -23,11 +23,9 @@ from .wording import (
     known_names,
     location_of,
     one_of,
-    position_of,
     shown,
     words_of,
     words_of_os,
-    words_of_yaml,
 )
 
 _MAX_BYTES: Final = 1 << 20
@@ -193,7 +191,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     except UnicodeDecodeError:
         raise ConfigError([f"{path}: is not UTF-8 text"]) from None
     except yaml.MarkedYAMLError as problem:
-        raise ConfigError([f"{path}{position_of(problem)}: {words_of_yaml(problem)}"]) from None
+        raise ConfigError([f"{path}{_position(problem)}: {_yaml_words(problem)}"]) from None
     except (yaml.YAMLError, ValueError):
         raise ConfigError([f"{path}: is not YAML"]) from None
     except RecursionError:
@@ -203,6 +201,20 @@ def _read(path: Path) -> Mapping[str, Any]:
     if not isinstance(document, Mapping):
         raise ConfigError([f"{path}: must be a mapping with providers and checks, got {kind_of(document)}"])
     return document
+
+
+def _position(problem: yaml.MarkedYAMLError) -> str:
+    return "" if problem.problem_mark is None else f":{problem.problem_mark.line + 1}"
+
+
+def _yaml_words(problem: yaml.MarkedYAMLError) -> str:
+    if isinstance(problem, yaml.constructor.ConstructorError) and problem.problem:
+        is_tag = "constructor for the tag" in problem.problem
+        return "tags such as !!python are not accepted" if is_tag else problem.problem.partition("\n")[0]
+    words = f"is not YAML: {problem.problem}"
+    if problem.problem and "\\t" in problem.problem:
+        words += "; indent with spaces"
+    return words
 
 
 def _secret_resolver(folder: Path) -> Callable[[Mapping[str, str]], Secret]:

@@ -7,7 +7,6 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import yaml
 from pydantic_core import ErrorDetails
 
 from checks.settings import Settings
@@ -99,22 +98,6 @@ def kind_of(value: Any) -> str:
     if isinstance(value, list | tuple | set):
         return "a list"
     return shown(value)
-
-
-def position_of(problem: yaml.MarkedYAMLError) -> str:
-    """Return the line of a problem, to stand after the file's name."""
-    return "" if problem.problem_mark is None else f":{problem.problem_mark.line + 1}"
-
-
-def words_of_yaml(problem: yaml.MarkedYAMLError) -> str:
-    """Return what the YAML reader found."""
-    if isinstance(problem, yaml.constructor.ConstructorError) and problem.problem:
-        is_tag = "constructor for the tag" in problem.problem
-        return "tags such as !!python are not accepted" if is_tag else problem.problem.partition("\n")[0]
-    words = f"is not YAML: {problem.problem}"
-    if problem.problem and "\\t" in problem.problem:
-        words += "; indent with spaces"
-    return words
 
 
 def words_of_os(problem: OSError) -> str:

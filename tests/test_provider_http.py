@@ -548,11 +548,25 @@ def test_a_certificate_for_another_name_is_refused(
         assert stub.requests == []
 
 
-def test_a_server_without_tls_fails_as_tls(stub: StubServer) -> None:
-    http = Http({"api.example.com": f"https://{stub.netloc}"}, timeout_seconds=5)
-    with pytest.raises((TLSFailedError, UnreachableError)):
-        http.request("GET", "https://api.example.com/")
-    http.close()
+def test_a_server_without_tls_fails_as_tls() -> None:
+    def answer_in_plain_text() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            with suppress(ConnectionResetError):
+                while connection.recv(4096):
+                    pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=answer_in_plain_text)
+        server.start()
+        origin = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        http = Http({"api.example.com": origin}, timeout_seconds=5)
+        with pytest.raises(TLSFailedError):
+            http.request("GET", "https://api.example.com/")
+        http.close()
+        server.join()
 
 
 @pytest.mark.parametrize("behaviour", [stubs.drip_headers(), stubs.drip_body(), stubs.hang()])
