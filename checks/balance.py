@@ -87,9 +87,13 @@ def _hours(seconds: float) -> str:
 
 def _runway_seconds(money: Money, spend: RecentSpend | None, past: Past) -> float | None:
     reading = BalanceReading(
-        at=past.now, amount=money.amount, spent_total=None if spend is None else spend.total.amount
+        at=past.now,
+        amount=money.amount,
+        currency=money.currency,
+        spent_total=None if spend is None else spend.total.amount,
     )
-    curve = _SpendCurve.of([*past.balances, reading])
+    comparable = [earlier for earlier in past.balances if earlier.currency == money.currency]
+    curve = _SpendCurve.of([*comparable, reading])
     per_day = curve.between(past.now - _DAY, past.now)
     if per_day is None and spend is not None:
         per_day = spend.today + spend.yesterday * (1 - _fraction_of_day(past.now))

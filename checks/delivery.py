@@ -5,7 +5,8 @@ The verdict here is a plain one over the last half hour, guarded by a least numb
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -19,6 +20,8 @@ from .settings import CheckSettings, Count, Number, Seconds, between, format_dur
 
 _LATENCY_QUANTILE: Final = 0.9  # operators' own contracts are written for 90 % of the traffic
 
+_MAX_CLOCK_DIFFERENCE: Final = timedelta(days=1)  # a message from beyond is no guide to how far we have read
+
 _FAILED: Final = (Status.UNDELIVERED, Status.FAILED)
 
 
@@ -28,6 +31,9 @@ class DeliverySettings(CheckSettings):
     window: Annotated[Seconds, between("1m", "6h")] = Field(
         1800.0,
         description="messages younger than this are judged, and read again at each run as they still change",
+    )
+    max_messages: Count = Field(
+        50_000, ge=1000, description="no more than this many messages are read in one run, the newest ones"
     )
     min_messages: Count = Field(20, ge=1, description="with fewer finished messages in the window nothing is judged")
     max_failure_ratio: Number = Field(
@@ -48,17 +54,28 @@ def check_delivery(client: MessageLogClient, settings: DeliverySettings, past: P
     Reads everything since the last reading, and the window before it once more. Failures that only one
     client can mend (a wrong number, an opt-out) do not count as failing delivery.
 
-    Raises ProviderError when the log cannot be read; nothing of a log read in part is used.
+    A status that comes later than the window is not seen. Raises ProviderError when the log cannot be read;
+    nothing of a log read in part is used.
     """
     window = timedelta(seconds=settings.window)
     since = min(past.now, past.log_read_until or past.now) - window
     if settings.no_traffic_after is not None:
         since = min(since, past.now - timedelta(seconds=settings.no_traffic_after))
-    receipts = tuple(client.read_messages(since=since))
+    receipts = tuple(islice(client.read_messages(since=since), settings.max_messages))
     recent = [receipt for receipt in receipts if receipt.created_at >= past.now - window]
     reason, detail = _judge(receipts, recent, settings, past)
-    log = MessageLog(receipts=receipts, read_until=past.now, latency_seconds=_latency(recent))
+    if len(receipts) == settings.max_messages:
+        detail += f"; only the newest {settings.max_messages} messages were read, older ones are not counted"
+    log = MessageLog(receipts=receipts, read_until=_read_until(receipts, since, past), latency_seconds=_latency(recent))
     return CheckResult(reason=reason, detail=detail, measured=(log,))
+
+
+def _read_until(receipts: Sequence[Receipt], since: datetime, past: Past) -> datetime:
+    """Return how far the log was read, in its own time, which does not jump when our clock does."""
+    known = [receipt.created_at for receipt in receipts]
+    if past.log_read_until is not None:
+        known.append(past.log_read_until)
+    return max((moment for moment in known if moment <= past.now + _MAX_CLOCK_DIFFERENCE), default=since)
 
 
 def _judge(

@@ -53,6 +53,7 @@ class CheckKind:
     function: CheckFunction
     reasons: tuple[Reason, ...]  # all that it can give, in the order of checks/reason.py
     once_per_target: bool = False  # it measures something of the target, which can have one value only
+    asks_provider: bool = True  # it asks the service that sends the codes, not somebody who speaks of it
 
 
 def _timeless(function: Callable[[Any, Any], CheckResult]) -> CheckFunction:
@@ -102,6 +103,7 @@ KINDS: Final[Mapping[str, CheckKind]] = MappingProxyType(
             function=_timeless(check_service_status),
             reasons=_reasons(Reason.PROVIDER_OUTAGE, Reason.PROVIDER_DEGRADED, calls=_CANNOT_FIND_OUT),
             once_per_target=True,
+            asks_provider=False,
         ),
         "delivery": CheckKind(
             settings=DeliverySettings,

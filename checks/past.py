@@ -11,6 +11,7 @@ class BalanceReading:
 
     at: datetime  # aware, UTC
     amount: float
+    currency: str  # ISO 4217
     spent_total: float | None  # since the account's beginning; None when it could not be read
 
 
@@ -19,5 +20,5 @@ class Past:
     """The time of this run and what earlier runs left behind."""
 
     now: datetime  # aware, UTC
-    balances: Sequence[BalanceReading] = ()  # this target's, in one currency, oldest first
+    balances: Sequence[BalanceReading] = ()  # this target's, oldest first
     log_read_until: datetime | None = None  # aware, UTC; None: this target's log was never read

@@ -16,7 +16,9 @@ from .reason import Reason
 from .result import CheckResult, ServiceComponent, ServiceState
 from .settings import CheckSettings, RegexPattern
 
-_MAX_COMPONENTS: Final = 50  # each is five series
+_MAX_COMPONENTS: Final = 50  # that are measured, the worst first: each is five series
+
+_MAX_NAMED: Final = 5  # in the detail
 
 _REASON_OF_STATE: Final[Mapping[ServiceState, Reason]] = MappingProxyType(
     {
@@ -58,7 +60,7 @@ def check_service_status(client: ServiceStatusClient, settings: ServiceStatusSet
     """
     status = client.fetch_service_status()
     pattern = re.compile(settings.components)
-    watched = [part for part in status.components if pattern.search(part.component)][:_MAX_COMPONENTS]
+    watched = [part for part in status.components if pattern.search(part.component)]
     if not watched:
         return CheckResult(
             reason=Reason.BAD_RESPONSE,
@@ -71,8 +73,12 @@ def check_service_status(client: ServiceStatusClient, settings: ServiceStatusSet
     return CheckResult(
         reason=next((reason for reason in _WORST_FIRST if reason in reasons), Reason.OK),
         detail=_describe(watched, incidents),
-        measured=tuple(watched),
+        measured=tuple(sorted(watched, key=_badness, reverse=True)[:_MAX_COMPONENTS]),
     )
+
+
+def _badness(part: ServiceComponent) -> int:
+    return list(ServiceState).index(part.state)
 
 
 def _touches(incident: Incident, watched: set[str]) -> bool:
@@ -85,6 +91,8 @@ def _describe(watched: Sequence[ServiceComponent], incidents: Sequence[Incident]
         for part in watched
         if part.state is not ServiceState.OPERATIONAL
     ]
+    if len(parts) > _MAX_NAMED:
+        parts = [*parts[:_MAX_NAMED], f"{len(parts) - _MAX_NAMED} more"]
     if incidents:
         worst = max((incident.impact for incident in incidents), key=list(IncidentImpact).index)
         parts.append(f"{len(incidents)} unresolved, worst impact {worst}")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
+from phonenumbers import SUPPORTED_REGIONS
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -29,9 +30,9 @@ SecretResolver = Callable[[Mapping[str, str]], Secret]
 
 
 class Settings(BaseModel):
-    """A frozen model that refuses unknown keys."""
+    """A frozen model that refuses unknown keys, and quotes no value in its errors: it may be a secret."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
 
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
@@ -70,8 +71,6 @@ def format_duration(seconds: float) -> str:
 
 
 def _duration(value: Any) -> Any:
-    if isinstance(value, float) and not isinstance(value, bool):
-        return value  # a default, or a model built in Python
     if not isinstance(value, str):
         raise PydanticCustomError("duration", 'must be a duration such as "30s" or "5m"')
     try:
@@ -167,7 +166,7 @@ Url = Annotated[str, BeforeValidator(_url), WithJsonSchema({"type": "string", "f
 
 
 def _country(value: Any) -> Any:
-    if not isinstance(value, str) or not re.fullmatch("[A-Z]{2}", value):
+    if not isinstance(value, str) or value not in SUPPORTED_REGIONS:
         raise PydanticCustomError("country", 'must be an ISO 3166 code of two capital letters in quotes, such as "DE"')
     return value
 

@@ -2,24 +2,25 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 from checks.providers import build_client
 from checks.providers.http import OUTCOMES
 from checks.result import CheckRun
-from checks.settings import ProviderSettings
 
 from . import config as configuration
 from .config import Config, ConfigError, ConfiguredCheck
 from .meters import Meters
 from .metrics import TwofaCollector, build_registry
-from .runner import run_check
+from .runner import Defect, contained, run_check
 from .scheduler import Scheduler
 from .storage import Storage
 
@@ -28,45 +29,48 @@ _log: Final = logging.getLogger(__name__)
 _MAX_AT_ONCE: Final = 32
 
 
-class Clients:
-    """One client a configured target, kept for as long as its settings stay the same."""
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A configuration and a client for each of its targets: swapped as one, so that no run mixes two."""
 
-    def __init__(self, meters: Meters) -> None:
-        self._meters = meters
-        self._clients: dict[str, tuple[ProviderSettings, Any]] = {}
+    config: Config
+    clients: Mapping[str, Any]
 
-    def use(self, providers: Mapping[str, ProviderSettings]) -> None:
-        """Build clients for new or changed providers and close those no longer needed."""
-        kept = {name: held for name, held in self._clients.items() if name in providers and providers[name] == held[0]}
-        closed = [client for name, (_, client) in self._clients.items() if name not in kept]
-        for name, settings in providers.items():
-            if name not in kept:
-                observer = self._meters.observer(name, OUTCOMES)
-                kept[name] = (settings, build_client(settings, observer))
-        self._clients = kept
-        for client in closed:
-            client.close()
+    @classmethod
+    def build(cls, config: Config, meters: Meters, before: Self | None = None) -> Self:
+        """Build clients for ``config``; those whose settings did not change are taken over from ``before``.
 
-    def of(self, target: str) -> Any:
-        """Return the client of a configured target."""
-        return self._clients[target][1]
+        Raises ConfigError when a client cannot be built.
+        """
+        clients: dict[str, Any] = {}
+        for name, settings in config.providers.items():
+            if before is not None and before.config.providers.get(name) == settings:
+                clients[name] = before.clients[name]
+                continue
+            try:
+                clients[name] = build_client(settings, meters.observer(name, OUTCOMES))
+            except ValueError as problem:
+                raise ConfigError([f"providers.{name}: {problem}"]) from None
+        return cls(config, MappingProxyType(clients))
 
-    def close(self) -> None:
-        """Close every client."""
-        self.use({})
+    def close(self, after: Self | None = None) -> None:
+        """Close the clients that ``after`` did not take over."""
+        kept = () if after is None else after.clients.values()
+        for client in self.clients.values():
+            if not any(client is other for other in kept):
+                client.close()
 
 
 class App:
     """Everything that runs; reload swaps the configuration as a whole or not at all."""
 
-    def __init__(self, config_path: Path, config: Config, storage: Storage, meters: Meters) -> None:
+    def __init__(self, config_path: Path, in_force: InForce, storage: Storage, meters: Meters) -> None:
         self.version: Final = version("twofa-exporter")
         self.config_path: Final = config_path
         self.storage: Final = storage
         self.meters: Final = meters
-        self._config = config
+        self._in_force = in_force
         self._reload_lock = threading.Lock()
-        self._clients = Clients(meters)
         self._scheduler = Scheduler(self._run, meters)
         self.registry: Final = build_registry(TwofaCollector(lambda: self.config, storage.snapshot, meters))
 
@@ -76,23 +80,23 @@ class App:
 
         Raises ConfigError and StorageError.
         """
-        config = configuration.load(config_path)
-        return cls(config_path, config, open_storage(), meters)
+        in_force = InForce.build(configuration.load(config_path), meters)
+        return cls(config_path, in_force, open_storage(), meters)
 
     @property
     def config(self) -> Config:
         """The configuration in force."""
-        return self._config
+        return self._in_force.config
 
     def start(self) -> None:
         """Begin to run checks."""
-        self._put_in_force(self._config)
+        self._put_in_force(self._in_force, changed=())
         self._scheduler.start()
 
     def stop(self) -> None:
         """Wait for the runs under way, then close clients and storage."""
         self._scheduler.stop()
-        self._clients.close()
+        self._in_force.close()
         self.storage.close()
 
     def is_healthy(self) -> bool:
@@ -101,28 +105,39 @@ class App:
 
     def is_ready(self) -> bool:
         """Return whether there is a result of every configured check."""
-        return self._config.checks.keys() <= self.storage.snapshot().checks.keys()
+        return self.config.checks.keys() <= self.storage.snapshot().checks.keys()
 
     def reload(self) -> tuple[str, ...]:
         """Put the configuration file in force; when it is bad, keep the old one and return what is wrong."""
         with self._reload_lock:
-            try:
-                config = configuration.load(self.config_path)
-            except ConfigError as error:
+            before = self._in_force
+            loaded = contained(lambda: self._load(before))
+            if isinstance(loaded, Defect):
+                loaded = ConfigError([f"{self.config_path}: a defect of the exporter ({loaded.name}); see its log"])
+            if isinstance(loaded, ConfigError):
                 self.meters.config_loaded(False, datetime.now(UTC))
-                for problem in error.problems:
+                for problem in loaded.problems:
                     _log.error("configuration not reloaded, the old one stays in force", extra={"problem": problem})
-                return error.problems
-            self._put_in_force(config)
-            _log.info("configuration reloaded", extra={"checks": len(config.checks)})
+                return loaded.problems
+            checks = loaded.config.checks
+            self._put_in_force(
+                loaded, changed=[name for name, check in checks.items() if before.config.checks.get(name) != check]
+            )
+            before.close(after=loaded)
+            _log.info("configuration reloaded", extra={"checks": len(checks)})
             return ()
 
-    def _put_in_force(self, config: Config) -> None:
+    def _load(self, before: InForce) -> InForce | ConfigError:
+        try:
+            return InForce.build(configuration.load(self.config_path), self.meters, before)
+        except ConfigError as error:
+            return error
+
+    def _put_in_force(self, in_force: InForce, *, changed: Iterable[str]) -> None:
+        config = in_force.config
         for warning in config.warnings:
             _log.warning("configuration", extra={"problem": warning})
-        changed = [name for name, check in config.checks.items() if self._config.checks.get(name) != check]
-        self._clients.use(config.providers)
-        self._config = config
+        self._in_force = in_force
         self.storage.keep_only({check.name: (check.kind_name, check.target) for check in config.checks.values()})
         self._scheduler.schedule({check.name: check.settings.interval for check in config.checks.values()})
         for name in changed:
@@ -130,26 +145,29 @@ class App:
         self.meters.config_loaded(True, datetime.now(UTC))
 
     def _run(self, name: str) -> None:
-        check = self._config.checks.get(name)
+        in_force = self._in_force
+        check = in_force.config.checks.get(name)
         if check is None:  # removed by a reload while it was due
             return
         past = self.storage.past(check.target, datetime.now(UTC))
-        self.storage.record(run_check(check, self._clients.of(check.target), past))
+        self.storage.record(run_check(check, in_force.clients[check.target], past))
 
 
 def run_once(
     config: Config, storage: Storage, meters: Meters, *, on_done: Callable[[CheckRun], None] = lambda _: None
 ) -> list[CheckRun]:
-    """Run every check once, side by side, and return the runs in the order of the configuration."""
-    clients = Clients(meters)
-    clients.use(config.providers)
+    """Run every check once, side by side, and return the runs in the order of the configuration.
+
+    Raises ConfigError when a client cannot be built.
+    """
+    in_force = InForce.build(config, meters)
 
     def run(check: ConfiguredCheck) -> CheckRun:
         past = storage.past(check.target, datetime.now(UTC))
-        done = run_check(check, clients.of(check.target), past)
+        done = run_check(check, in_force.clients[check.target], past)
         storage.record(done)
         on_done(done)
         return done
 
-    with closing(clients), ThreadPoolExecutor(max_workers=min(len(config.checks), _MAX_AT_ONCE)) as pool:
+    with closing(in_force), ThreadPoolExecutor(max_workers=min(len(config.checks), _MAX_AT_ONCE)) as pool:
         return list(pool.map(run, config.checks.values()))

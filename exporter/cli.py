@@ -3,13 +3,10 @@
 What a command needs is imported when it runs, so that ``--version`` costs next to nothing.
 """
 
+import io
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import typer
 
 USAGE_ERROR = 2
 
@@ -21,9 +18,11 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print(f"twofa-exporter {version('twofa-exporter')}")
         return
-    from .commands import build
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show a sign shows a question mark
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    from .commands import app
 
-    app: typer.Typer = build()
     app()
 
 

@@ -8,10 +8,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from .cli import USAGE_ERROR
 from .logs import LogFormat, LogLevel, configure
 from .report import ReportFormat
-
-USAGE_ERROR = 2
 
 ConfigFile = Annotated[
     Path, typer.Option("--config.file", help="The configuration file.", show_default=True, dir_okay=False)
@@ -28,17 +27,12 @@ Faults = Annotated[
     list[str], typer.Option("--fault", help="A fault to begin with, by the reason it causes; may be given again.")
 ]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same traffic.")]
-Speed = Annotated[float, typer.Option("--speed", min=0.001, max=1000, help="How many times the traffic of 1.")]
+Speed = Annotated[float, typer.Option("--speed", min=0.001, max=1000, help="1 is 20,000 messages a day.")]
 History = Annotated[float, typer.Option("--history-hours", min=0, max=48, help="Hours of traffic at the start.")]
 
 DEFAULT_CONFIG = Path("twofa-exporter.yml")
 DEFAULT_LISTEN_ADDRESS = "127.0.0.1:10687"
 DEFAULT_STORAGE = Path("twofa-exporter.db")
-
-
-def build() -> typer.Typer:
-    """Return the command line."""
-    return app
 
 
 app = typer.Typer(
@@ -85,8 +79,9 @@ def serve(
     """
     from .app import App
     from .config import ConfigError
+    from .database import StorageError
     from .meters import Meters
-    from .storage import Storage, StorageError
+    from .storage import Storage
     from .web.internal import build_internal
     from .web.server import WebError, bind
     from .web.server import serve as serve_web
@@ -96,13 +91,14 @@ def serve(
     try:
         sockets = [bind(address) for address in listen_addresses]
         exporter = App.load(config_file, lambda: Storage.open(storage_path, meters), meters)
+        site = build_internal(exporter, telemetry_path=telemetry_path)
     except ConfigError as error:
         _refuse(error.problems)
     except (StorageError, WebError) as error:
         _refuse([str(error)])
     exporter.start()
     try:
-        serve_web(build_internal(exporter, telemetry_path=telemetry_path), sockets, on_hangup=exporter.reload)
+        serve_web(site, sockets, on_hangup=exporter.reload)
     finally:
         exporter.stop()
 
@@ -118,12 +114,13 @@ def check(
     """Run every check once and say what each found.
 
     Ends with 0 when all pass, 1 when something failed, 2 for a usage or configuration error and 3 when it
-    could not find out. With --format nagios it keeps to the plugin API: 0 OK, 2 CRITICAL, 3 UNKNOWN.
+    could not find out. With --format nagios it keeps to the plugin API: 0 OK, 1 WARNING for what does not
+    stop codes yet, 2 CRITICAL, 3 UNKNOWN.
     """
     from .app import run_once
     from .config import ConfigError, load, only
     from .meters import Meters
-    from .report import exit_code
+    from .report import exit_code, unknown_to_nagios
     from .storage import Storage
     from .terminal import progress, write
 
@@ -131,13 +128,13 @@ def check(
     meters = Meters()
     try:
         config = only(load(config_file), names or ())
+        with progress(len(config.checks)) as advance:
+            runs = run_once(config, Storage.in_memory(meters), meters, on_done=advance)
     except ConfigError as error:
         if format_ is ReportFormat.NAGIOS:
-            typer.echo(f"TWOFA UNKNOWN - {error.problems[0]}")
+            typer.echo(unknown_to_nagios(error.problems))
             raise typer.Exit(3) from None
         _refuse(error.problems)
-    with progress(len(config.checks)) as advance:
-        runs = run_once(config, Storage.in_memory(meters), meters, on_done=advance)
     write(runs, format_)
     raise typer.Exit(exit_code(runs, format_))
 
@@ -200,7 +197,7 @@ def sandbox(
     except (SandboxError, UnknownFaultError) as error:
         _refuse([str(error)])
     except OSError as error:
-        _refuse([f"{write_config}: cannot be written: {(error.strerror or '').lower()}"])
+        _refuse([f"{error.filename}: cannot be written: {(error.strerror or '').lower()}"])
 
 
 @app.command()

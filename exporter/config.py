@@ -85,7 +85,7 @@ def load(path: Path) -> Config:
     resolve = _secret_resolver(path.parent)
     providers = _load_providers(_section(document, "providers", problems), resolve, problems)
     checks = _load_checks(_section(document, "checks", problems), problems)
-    _check_references(document, providers, checks, problems)
+    _check_references(document, problems)
     if problems.lines:
         raise ConfigError(f"{path}: {line}" for line in sorted(problems.lines))
     used = {check.target for check in checks.values()}
@@ -161,13 +161,17 @@ def _named(models: Mapping[str, type[Settings]]) -> dict[str, Any]:
 # --- reading ---------------------------------------------------------------------------------------
 
 
+_MERGE_TAG: Final = "tag:yaml.org,2002:merge"
+
+
 class _UniqueKeyLoader(yaml.SafeLoader):
     """A safe loader for which a repeated key is an error, not the silent loss of the first value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        self.flatten_mapping(node)
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == _MERGE_TAG:  # what is merged in may be overridden: that is its use
+                continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str | int | float | bool | None):
                 raise yaml.constructor.ConstructorError(None, None, "a key must be text", key_node.start_mark)
@@ -192,8 +196,10 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise ConfigError([f"{path}: is not UTF-8 text"]) from None
     except yaml.MarkedYAMLError as problem:
         raise ConfigError([f"{path}{_position(problem)}: {_yaml_words(problem)}"]) from None
-    except (yaml.YAMLError, ValueError):
+    except yaml.YAMLError:
         raise ConfigError([f"{path}: is not YAML"]) from None
+    except ValueError:  # raised by what YAML takes for a date or a number
+        raise ConfigError([f"{path}: holds a date or a number that does not exist; put it in quotes"]) from None
     except RecursionError:
         raise ConfigError([f"{path}: is nested too deeply"]) from None
     if document is None:
@@ -332,52 +338,52 @@ def _type_of(entry: Any, known: Mapping[str, Any], where: tuple[str, str], probl
 
 def _validate(
     model: type[_S],
-    fields: Mapping[str, Any],
+    fields: Mapping[Any, Any],
     where: tuple[str, str],
     problems: _Problems,
     resolve: Callable[[Mapping[str, str]], Secret] | None,
 ) -> _S | None:
+    named = {key: value for key, value in fields.items() if isinstance(key, str)}
+    for key in fields.keys() - named.keys():
+        problems.add((*where, shown(key)), f"unknown key, must be {one_of(('type', *model.model_fields))}")
     try:
-        return model.model_validate(fields, context={"resolve_secret": resolve})
+        return model.model_validate(named, context={"resolve_secret": resolve})
     except ValidationError as error:
-        for details in error.errors(include_url=False):
-            problems.add((*where, *location_of(details)), words_of(details, model))
-        return None
+        found = error.errors(include_url=False)
+    for details in found:  # outside the handler: what goes wrong here must not drag the values along
+        problems.add((*where, *location_of(details)), words_of(details, model))
+    return None
 
 
 # --- references ------------------------------------------------------------------------------------
 
 
-def _check_references(
-    document: Mapping[str, Any],
-    providers: Mapping[str, ProviderSettings],
-    checks: Mapping[str, ConfiguredCheck],
-    problems: _Problems,
-) -> None:
-    named = document.get("providers")
-    if not isinstance(named, Mapping):  # has been said already
+def _check_references(document: Mapping[str, Any], problems: _Problems) -> None:
+    """Check what names what. Looks at the raw file, so that one bad setting does not hide a bad name."""
+    providers, checks = document.get("providers"), document.get("checks")
+    if not isinstance(providers, Mapping) or not isinstance(checks, Mapping):  # has been said already
         return
-    known = [key for key in named if isinstance(key, str)]
+    known = [str(name) for name in providers]
     owners: dict[tuple[str, str], str] = {}
-    for check in checks.values():
-        where = ("checks", check.name, "target")
-        owner = owners.setdefault((check.target, check.kind_name), check.name)
-        if owner != check.name and check.kind.once_per_target:
-            problems.add(where, f"checks.{owner} is already a check of type {check.kind_name} for {check.target}")
-        if check.target not in known:
-            problems.add(where, f"no provider {shown(check.target)}{hint(check.target, known) or known_names(known)}")
-        elif check.target in providers:
-            _check_capability(check, providers[check.target], where, problems)
+    for name, entry in checks.items():
+        target, kind = (entry.get("target"), entry.get("type")) if isinstance(entry, Mapping) else (None, None)
+        if not _is_name(name) or not isinstance(target, str):
+            continue
+        where = ("checks", name, "target")
+        if target not in known:
+            problems.add(where, f"no provider {shown(target)}{hint(target, known) or known_names(known)}")
+        elif isinstance(kind, str) and kind in KINDS:
+            owner = owners.setdefault((target, kind), name)
+            if owner != name and KINDS[kind].once_per_target:
+                problems.add(where, f"checks.{owner} is already a check of type {kind} for {target}")
+            provider = providers[target]
+            _check_capability(kind, provider.get("type") if isinstance(provider, Mapping) else None, where, problems)
 
 
-def _check_capability(
-    check: ConfiguredCheck, provider: ProviderSettings, where: Iterable[str], problems: _Problems
-) -> None:
-    vendor = provider.type
+def _check_capability(kind: str, vendor: Any, where: Iterable[str], problems: _Problems) -> None:
+    if not isinstance(vendor, str) or vendor not in PROVIDERS:  # has been said already
+        return
     client = PROVIDERS[vendor].client
-    if not issubclass(client, check.kind.needs):
-        able = [name for name, kind in KINDS.items() if issubclass(client, kind.needs)]
-        problems.add(
-            where,
-            f"a {vendor} provider cannot answer the check {check.kind_name}; it can answer: {', '.join(able)}",
-        )
+    if not issubclass(client, KINDS[kind].needs):
+        able = [name for name, row in KINDS.items() if issubclass(client, row.needs)]
+        problems.add(where, f"a {vendor} provider cannot answer the check {kind}; it can answer: {', '.join(able)}")

@@ -45,6 +45,7 @@ class DemoError(Exception):
 def write_sandbox_config(sandbox: Sandbox, path: Path) -> None:
     """Write a configuration for a running sandbox, and its token into a file beside it."""
     token = path.with_suffix(".token")
+    token.unlink(missing_ok=True)  # an old one may be readable by others
     token.touch(mode=0o600)
     token.write_text(sandbox.credentials.auth_token, encoding="utf-8")
     path.write_text(configuration.dump(_document(sandbox, token.name)), encoding="utf-8")

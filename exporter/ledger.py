@@ -42,7 +42,7 @@ CREATE TABLE latencies (
 ) WITHOUT ROWID;
 """
 
-KEPT: Final = timedelta(days=8)  # longer than any reading of a log goes back
+KEPT: Final = timedelta(days=8)  # a reading goes back for a day at the most before the last one
 UNKNOWN_CODE: Final = "unknown"  # stands for every code that the vendor's table does not know
 OTHER_CODE: Final = "other"
 _MAX_CODES: Final = 100  # labels for one target, first come; codes beyond count as OTHER_CODE
@@ -102,7 +102,11 @@ class Change:
 
 def count(db: sqlite3.Connection, key: bytes, target: str, log: MessageLog) -> Change:
     """Write what is new in ``log`` and return it. Raises sqlite3.Error."""
-    latest = {_hash(key, receipt.message_id): receipt for receipt in reversed(log.receipts)}
+    latest: dict[bytes, Receipt] = {}
+    for receipt in log.receipts:
+        id_hash = _hash(key, receipt.message_id)
+        if id_hash not in latest or receipt.status.rank > latest[id_hash].status.rank:
+            latest[id_hash] = receipt
     known = _known_statuses(db, target, list(latest))
     labels = db.execute("SELECT code FROM code_counts WHERE target = ?", (target,))
     change = Change({code for (code,) in labels})
@@ -117,9 +121,16 @@ def count(db: sqlite3.Connection, key: bytes, target: str, log: MessageLog) -> C
     return change
 
 
-def prune(db: sqlite3.Connection, now: float) -> None:
-    """Forget messages that no reading will bring again. Raises sqlite3.Error."""
-    db.execute("DELETE FROM messages WHERE created_at < ?", (now - KEPT.total_seconds(),))
+def prune(db: sqlite3.Connection) -> None:
+    """Forget messages that no reading will bring again. Raises sqlite3.Error.
+
+    Old is what is old in the log's own time: the wall clock may have jumped, and a log may not have been
+    read for long.
+    """
+    db.execute(
+        "DELETE FROM messages WHERE created_at < (SELECT read_until - ? FROM logs WHERE logs.target = messages.target)",
+        (KEPT.total_seconds(),),
+    )
 
 
 def load(db: sqlite3.Connection) -> dict[str, Tally]:

@@ -141,8 +141,8 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 "twofa_sms_providers_usable",
                 _GAUGE,
                 (),
-                "Providers that could deliver a code now: a check of theirs was answered, and none gives a reason"
-                " that stops codes.",
+                "Providers that could deliver a code now: they answered a check themselves, and no check gives a"
+                " reason that stops codes.",
             ),
             Family("twofa_exporter_build_info", _GAUGE, ("version", "python_version"), "This exporter; always 1."),
             Family(
@@ -272,8 +272,12 @@ class TwofaCollector(Collector):
                 for check in config.checks.values()
             ],
             "providers": [partial(_add_providers, config=config, snapshot=snapshot)],
-            "messages": [partial(_add_tally, target=target, tally=tally) for target, tally in snapshot.tallies.items()],
-            "exporter": [partial(_add_exporter, readings=readings)],
+            "messages": [
+                partial(_add_tally, target=target, tally=tally)
+                for target, tally in snapshot.tallies.items()
+                if target in config.providers
+            ],
+            "exporter": [partial(_add_exporter, readings=readings, config=config)],
         }
         samples = Samples()
         for name, builders in parts.items():
@@ -351,14 +355,14 @@ def _add_providers(samples: Samples, config: Config, snapshot: Snapshot) -> None
 
 
 def _is_usable(target: str, config: Config, snapshot: Snapshot) -> bool:
-    """Return whether a provider has answered a check, and none gives a reason that stops codes."""
-    reasons = {
-        state.last.result.reason
+    """Return whether a provider has answered a check itself, and no check gives a reason that stops codes."""
+    given = [
+        (check.kind, state.last.result.reason)
         for check in config.checks.values()
         if check.target == target and (state := snapshot.checks.get(check.name)) is not None
-    }
-    answered = any(reason.outcome is not Outcome.ERROR for reason in reasons)
-    return answered and not any(reason.row.stops_codes for reason in reasons)
+    ]
+    answered = any(kind.asks_provider and reason.outcome is not Outcome.ERROR for kind, reason in given)
+    return answered and not any(reason.row.stops_codes for _, reason in given)
 
 
 def _add_tally(samples: Samples, target: str, tally: Tally) -> None:
@@ -378,7 +382,7 @@ def _add_tally(samples: Samples, target: str, tally: Tally) -> None:
         samples.add("twofa_message_error_codes_total", total, target=target, code=code)
 
 
-def _add_exporter(samples: Samples, readings: MeterReadings) -> None:
+def _add_exporter(samples: Samples, readings: MeterReadings, config: Config) -> None:
     samples.add(
         "twofa_exporter_build_info",
         1,
@@ -393,11 +397,14 @@ def _add_exporter(samples: Samples, readings: MeterReadings) -> None:
         samples.add("twofa_exporter_scheduler_events_total", count, event=event.value)
     samples.add("twofa_exporter_storage_errors_total", readings.storage_errors)
     for target, count in readings.unmapped_codes.items():
-        samples.add("twofa_exporter_unmapped_codes_total", count, target=target)
+        if target in config.providers:
+            samples.add("twofa_exporter_unmapped_codes_total", count, target=target)
     for target, count in readings.unreadable_messages.items():
-        samples.add("twofa_exporter_unreadable_messages_total", count, target=target)
+        if target in config.providers:
+            samples.add("twofa_exporter_unreadable_messages_total", count, target=target)
     for (target, outcome), count in readings.http_requests.items():
-        samples.add("twofa_exporter_http_requests_total", count, target=target, outcome=outcome)
+        if target in config.providers:
+            samples.add("twofa_exporter_http_requests_total", count, target=target, outcome=outcome)
 
 
 def build_registry(collector: TwofaCollector) -> CollectorRegistry:

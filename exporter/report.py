@@ -24,8 +24,8 @@ class ReportFormat(StrEnum):
 _EXIT_CODES: Final = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.ERROR: 3}
 
 # The plugin API's words and codes (https://www.monitoring-plugins.org/doc/guidelines.html, "Plugin
-# Return Codes"): there 1 is a warning and 2 is critical, so these differ from the codes above.
-_NAGIOS: Final = {Outcome.PASS: ("OK", 0), Outcome.FAIL: ("CRITICAL", 2), Outcome.ERROR: ("UNKNOWN", 3)}
+# Return Codes") differ from the codes above: there 1 is a warning and 2 is critical.
+_OK, _WARNING, _CRITICAL, _UNKNOWN = ("OK", 0), ("WARNING", 1), ("CRITICAL", 2), ("UNKNOWN", 3)
 
 
 def overall(runs: Sequence[CheckRun]) -> Outcome:
@@ -35,9 +35,18 @@ def overall(runs: Sequence[CheckRun]) -> Outcome:
 
 
 def exit_code(runs: Sequence[CheckRun], format_: ReportFormat) -> int:
-    """Return 0 all pass, 1 something failed, 3 could not find out; for Nagios 0, 2 and 3."""
-    outcome = overall(runs)
-    return _NAGIOS[outcome][1] if format_ is ReportFormat.NAGIOS else _EXIT_CODES[outcome]
+    """Return 0 all pass, 1 something failed, 3 could not find out; for Nagios the plugin API's code."""
+    return _nagios(runs)[1] if format_ is ReportFormat.NAGIOS else _EXIT_CODES[overall(runs)]
+
+
+def _nagios(runs: Sequence[CheckRun]) -> tuple[str, int]:
+    match overall(runs):
+        case Outcome.PASS:
+            return _OK
+        case Outcome.ERROR:
+            return _UNKNOWN
+        case Outcome.FAIL:
+            return _CRITICAL if any(run.result.reason.row.stops_codes for run in runs) else _WARNING
 
 
 def summary(runs: Sequence[CheckRun]) -> str:
@@ -80,7 +89,7 @@ def _entry(run: CheckRun) -> dict[str, Any]:
 
 def as_nagios(runs: Sequence[CheckRun]) -> str:
     """Return the status line with perfdata, and one line for each check that did not pass."""
-    word, _ = _NAGIOS[overall(runs)]
+    word, _ = _nagios(runs)
     perfdata = " ".join(f"{run.check}={run.duration_seconds:.3f}s" for run in runs)
     lines = [f"TWOFA {word} - {summary(runs)} | {perfdata}"]
     lines += [
@@ -89,3 +98,9 @@ def as_nagios(runs: Sequence[CheckRun]) -> str:
         if run.result.outcome is not Outcome.PASS
     ]
     return "\n".join(lines)
+
+
+def unknown_to_nagios(problems: Sequence[str]) -> str:
+    """Return the status line for a configuration that cannot be used."""
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"TWOFA UNKNOWN - {problems[0]}{more}".replace("|", "/")

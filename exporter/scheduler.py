@@ -1,22 +1,22 @@
 """Runs each check at its interval. The only module that knows APScheduler."""
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from apscheduler.events import (
-    EVENT_JOB_ERROR,
-    EVENT_JOB_MAX_INSTANCES,
-    EVENT_JOB_MISSED,
-    JobEvent,
-)
+from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, JobEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from .meters import Meters, SchedulerEvent
+from .runner import Defect, contained
 
 _log: Final = logging.getLogger(__name__)
 
@@ -24,29 +24,48 @@ _log: Final = logging.getLogger(__name__)
 # APScheduler's own default of ten loses most runs of a few hundred checks to one slow provider.
 _MAX_THREADS: Final = 64
 _JITTER_SHARE: Final = 0.05  # of the interval: keeps checks of many targets from marching in step
+_MAX_START_SPREAD_SECONDS: Final = 3.0  # first runs are spread too, but nobody likes to wait for results
 _CLOCK_TOLERANCE_SECONDS: Final = 5.0
 _CLOCK_WATCH_SECONDS: Final = 1.0
 
-_EVENTS: Final = {
-    EVENT_JOB_MISSED: SchedulerEvent.MISSED,
-    EVENT_JOB_MAX_INSTANCES: SchedulerEvent.OVERLAP,
-    EVENT_JOB_ERROR: SchedulerEvent.ERROR,
-}
+
+@dataclass(slots=True)
+class _Rhythm:
+    """How one check has been started, to notice turns that nobody else reports."""
+
+    interval_seconds: float
+    is_running: bool = False
+    runs_again: bool = False  # asked for while it was running
+    started_at: float | None = None  # by the monotonic clock
+    reported: int = 0  # turns since that start that were counted already
+
+    def start(self, now: float) -> int:
+        """Note a start; return how many turns were missed unnoticed since the one before.
+
+        APScheduler merges turns that it is late for into one (``coalesce``) and tells nobody.
+        """
+        turns = 1 if self.started_at is None else round((now - self.started_at) / self.interval_seconds)
+        missed = max(0, turns - 1 - self.reported)
+        self.is_running, self.started_at, self.reported = True, now, 0
+        return missed
 
 
 class Scheduler:
     """Calls ``run(name)`` for each scheduled name, at once and then at its interval, side by side."""
 
-    def __init__(self, run: Callable[[str], None], meters: Meters) -> None:
+    def __init__(self, run: Callable[[str], None], meters: Meters, *, threads: int = _MAX_THREADS) -> None:
         self._run = run
         self._meters = meters
-        self._intervals: dict[str, float] = {}
+        self._rhythms: dict[str, _Rhythm] = {}
+        self._lock = threading.Lock()
+        logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # we count and log the same, with names
         self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(_MAX_THREADS)},
+            executors={"default": ThreadPoolExecutor(threads)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone=UTC,
         )
-        self._scheduler.add_listener(self._count, EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED)
+        self._scheduler.add_listener(self._turn_skipped, EVENT_JOB_MAX_INSTANCES)
+        self._scheduler.add_listener(self._ended, EVENT_JOB_EXECUTED)
         self._watch = ClockWatch(self._clock_jumped)
 
     def start(self) -> None:
@@ -67,40 +86,93 @@ class Scheduler:
 
     def schedule(self, intervals: Mapping[str, float]) -> None:
         """Make this the whole schedule: name -> interval in seconds. What did not change keeps its rhythm."""
-        for name in self._intervals.keys() - intervals.keys():
+        with self._lock:
+            gone = self._rhythms.keys() - intervals.keys()
+            new = {
+                name: seconds
+                for name, seconds in intervals.items()
+                if name not in self._rhythms or self._rhythms[name].interval_seconds != seconds
+            }
+            for name in gone:
+                del self._rhythms[name]
+            for name, seconds in new.items():
+                was_running = name in self._rhythms and self._rhythms[name].is_running
+                self._rhythms[name] = _Rhythm(seconds, is_running=was_running, runs_again=was_running)
+        for name in gone:
             self._scheduler.remove_job(name)
-        for name, interval in intervals.items():
-            if self._intervals.get(name) != interval:
-                self._add(name, interval)
-        self._intervals = dict(intervals)
+        for name, seconds in new.items():
+            self._add(name, seconds)
 
     def run_soon(self, name: str) -> None:
-        """Run a scheduled name now, out of turn."""
-        self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
+        """Run a scheduled name now, out of turn; when it is running, once more right after."""
+        with self._lock:
+            rhythm = self._rhythms.get(name)
+            if rhythm is None:
+                return
+            if rhythm.is_running:
+                rhythm.runs_again = True
+                return
+        self._run_now(name)
+
+    def _run_now(self, name: str) -> None:
+        with suppress(JobLookupError):  # it left the schedule meanwhile
+            self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
 
     def _add(self, name: str, interval: float) -> None:
+        spread = random.uniform(0, min(interval * _JITTER_SHARE, _MAX_START_SPREAD_SECONDS))  # noqa: S311  # no secret
         self._scheduler.add_job(
-            self._run,
+            self._start,
             "interval",
             args=(name,),
             id=name,
             seconds=interval,
             jitter=interval * _JITTER_SHARE,
-            next_run_time=datetime.now(UTC),
+            next_run_time=datetime.now(UTC) + timedelta(seconds=spread),
             replace_existing=True,
         )
 
-    def _count(self, event: JobEvent) -> None:
-        kind = _EVENTS[event.code]
-        self._meters.scheduler_event(kind)
-        _log.warning("scheduler event", extra={"scheduler_event": kind.value, "check": event.job_id})
+    def _start(self, name: str) -> None:
+        with self._lock:
+            rhythm = self._rhythms.get(name)
+            missed = 0 if rhythm is None else rhythm.start(time.monotonic())
+        for _ in range(missed):
+            self._report(SchedulerEvent.MISSED, name)
+        if isinstance(contained(lambda: self._run(name)), Defect):
+            self._report(SchedulerEvent.ERROR, name)
+
+    def _ended(self, event: JobEvent) -> None:
+        """Called once APScheduler lets the check run again."""
+        with self._lock:
+            rhythm = self._rhythms.get(event.job_id)
+            if rhythm is None:
+                return
+            rhythm.is_running = False
+            again, rhythm.runs_again = rhythm.runs_again, False
+        if again:
+            self._run_now(event.job_id)
+
+    def _turn_skipped(self, event: JobEvent) -> None:
+        """Called when a check is due whose run before has not ended, or waits for a free thread."""
+        with self._lock:
+            rhythm = self._rhythms.get(event.job_id)
+            if rhythm is None:
+                return
+            rhythm.reported += 1
+            is_running = rhythm.is_running
+        self._report(SchedulerEvent.OVERLAP if is_running else SchedulerEvent.MISSED, event.job_id)
+
+    def _report(self, event: SchedulerEvent, name: str) -> None:
+        self._meters.scheduler_event(event)
+        _log.warning("scheduler event", extra={"scheduler_event": event.value, "check": name})
 
     def _clock_jumped(self, seconds: float) -> None:
         """Lay the schedule anew: APScheduler keeps due times by the wall clock, so a step back would pause it."""
         self._meters.scheduler_event(SchedulerEvent.CLOCK_JUMP)
         _log.warning("the wall clock jumped; the schedule is laid anew", extra={"seconds": round(seconds, 1)})
-        for job in self._scheduler.get_jobs():
-            job.modify(next_run_time=datetime.now(UTC) + timedelta(seconds=0.1))
+        with self._lock:
+            names = list(self._rhythms)
+        for name in names:
+            self.run_soon(name)
 
 
 class ClockWatch:
@@ -139,4 +211,4 @@ class ClockWatch:
 
     def _loop(self) -> None:
         while not self._stopped.wait(_CLOCK_WATCH_SECONDS):
-            self.look()
+            contained(self.look)

@@ -5,15 +5,12 @@ leaves either all of it or nothing. No phone number, text or name is written; a 
 keyed hash of its id, and the key lives in another file.
 """
 
-import fcntl
 import logging
-import os
-import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -27,6 +24,7 @@ from checks.reason import Outcome, Reason
 from checks.result import Balance, CheckResult, CheckRun, MessageLog, ServiceComponent, Spend
 
 from . import ledger
+from .database import Database, StorageError, words_of
 from .meters import Meters
 from .snapshot import CheckState, Snapshot, Tally
 
@@ -34,7 +32,6 @@ _log: Final = logging.getLogger(__name__)
 
 SCHEMA_VERSION: Final = 1
 _KEPT_RUNS: Final = 100  # of each check; as many failed ones are kept beside them
-_KEY_BYTES: Final = 32
 _PRUNE_EVERY: Final = 50  # recorded runs
 
 _SCHEMA: Final = """
@@ -57,12 +54,13 @@ CREATE TABLE balances (
 CREATE TABLE logs (target TEXT PRIMARY KEY, read_until REAL NOT NULL) WITHOUT ROWID;
 """
 
+# A text that SQLite cannot store is a defect of ours elsewhere, but no reason to lose the result.
+_WRITE_ERRORS: Final = (sqlite3.Error, UnicodeEncodeError, OverflowError)
+
+_NONE_YET: Final[Mapping[Outcome, int]] = MappingProxyType(dict.fromkeys(Outcome, 0))
+
 _Stored = Balance | Spend | ServiceComponent
 _MEASURED: Final[TypeAdapter[tuple[_Stored, ...]]] = TypeAdapter(tuple[_Stored, ...])
-
-
-class StorageError(Exception):
-    """The database cannot be used; the text says which, why and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,37 +76,40 @@ class PastRun:
 class Storage:
     """Results in memory, backed by the database. Any thread may call any method."""
 
-    def __init__(self, connection: sqlite3.Connection, key: bytes, lock_file: int | None, meters: Meters) -> None:
-        self._db = connection
-        self._key = key
-        self._lock_file = lock_file
+    def __init__(self, database: Database, meters: Meters) -> None:
+        self._database = database
+        self._db = database.writer
         self._meters = meters
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the snapshot and of the connection that writes
+        self._reading = self._lock if database.reader is database.writer else threading.Lock()
         self._usable = True
         self._recorded = 0
+        self._wanted: Mapping[str, tuple[str, str]] | None = None
         self._snapshot = self._load()
 
     @classmethod
     def in_memory(cls, meters: Meters) -> Self:
         """Return a storage that forgets everything with the process."""
-        connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-        connection.executescript(_SCHEMA + ledger.SCHEMA)
-        return cls(connection, secrets.token_bytes(_KEY_BYTES), None, meters)
+        return cls(Database.in_memory(_SCHEMA + ledger.SCHEMA), meters)
 
     @classmethod
     def open(cls, path: Path, meters: Meters) -> Self:
-        """Open or make the database at ``path``; its key file and lock file stand beside it.
+        """Open or make the database at ``path``.
 
         Raises StorageError when it cannot be used.
         """
-        lock_file = _lock(path)
+        database = Database.open(path, _SCHEMA + ledger.SCHEMA, SCHEMA_VERSION)
         try:
-            return cls(_open_database(path), _load_key(path), lock_file, meters)
-        except (sqlite3.Error, StorageError, OSError) as problem:
-            os.close(lock_file)
-            if isinstance(problem, StorageError):
-                raise
-            raise StorageError(f"{path}: cannot be used: {_words(problem)}") from None
+            return cls(database, meters)
+        except sqlite3.Error as problem:
+            refusal = StorageError(f"{path}: cannot be used: {words_of(problem)}")
+        except ValueError:  # a word or a shape of another version
+            refusal = StorageError(
+                f"{path}: holds what this version does not know; run the version that wrote it, or give another"
+                " --storage.path"
+            )
+        database.close()
+        raise refusal
 
     def snapshot(self) -> Snapshot:
         """Return what is known now."""
@@ -116,29 +117,31 @@ class Storage:
 
     def close(self) -> None:
         """Write everything back and let another process use the database."""
-        with self._lock:
-            self._db.close()
-            if self._lock_file is not None:
-                os.close(self._lock_file)
-                self._lock_file = None
+        with self._lock, self._reading if self._reading is not self._lock else nullcontext():
+            self._database.close()
 
     def record(self, run: CheckRun) -> None:
-        """Keep a run and count what it read, once.
+        """Keep a run and count what it read, once. A run of a check that is no longer wanted is dropped.
 
-        When the database cannot be written the run is kept in memory, its messages are left to be read
-        again, and the failure is counted and logged.
+        When the database cannot be written the result is known in memory alone, nothing of it is counted,
+        its messages are left to be read again, and the failure is counted and logged.
         """
         with self._lock:
+            if self._wanted is not None and self._wanted.get(run.check) != (run.kind, run.target):
+                return
             before = self._snapshot
-            state = _next_state(before.checks.get(run.check), run)
+            known = before.checks.get(run.check)
+            state = _next_state(known, run)
             log = next((part for part in run.result.measured if isinstance(part, MessageLog)), None)
+            change: ledger.Change | None = None
             try:
-                with _transaction(self._db):
+                with self._database.transaction():
                     change = None if log is None else self._count(run.target, log)
                     self._write(run, state)
-            except sqlite3.Error as problem:
+            except _WRITE_ERRORS as problem:
                 self._failed(problem)
                 change = None
+                state = replace(state, outcomes=_NONE_YET if known is None else known.outcomes)
             else:
                 self._succeeded()
             tallies = before.tallies
@@ -161,16 +164,16 @@ class Storage:
     def _past(self, target: str, now: datetime) -> Past:
         with self._lock:
             readings = self._db.execute(
-                "SELECT at, amount, spent_total, currency FROM balances WHERE target = ? AND at >= ? ORDER BY at",
-                (target, (now - BALANCE_HISTORY).timestamp()),
+                "SELECT at, amount, spent_total, currency FROM balances"
+                " WHERE target = ? AND at >= ? AND at < ? ORDER BY at",
+                (target, (now - BALANCE_HISTORY).timestamp(), now.timestamp()),
             ).fetchall()
             log = self._db.execute("SELECT read_until FROM logs WHERE target = ?", (target,)).fetchone()
         return Past(
             now=now,
             balances=tuple(
-                BalanceReading(at=_moment(at), amount=amount, spent_total=spent_total)
+                BalanceReading(at=_moment(at), amount=amount, currency=currency, spent_total=spent_total)
                 for at, amount, spent_total, currency in readings
-                if currency == readings[-1][3] and at < now.timestamp()
             ),
             log_read_until=None if log is None else _moment(log[0]),
         )
@@ -178,8 +181,8 @@ class Storage:
     def recent_runs(self, check: str, *, passed: bool | None = None, limit: int = 10) -> Sequence[PastRun]:
         """Return the latest runs of a check, newest first; failed ones outlast the others."""
         wanted = (0, 1) if passed is None else (int(passed),)
-        with self._lock:
-            rows = self._db.execute(
+        with self._reading:
+            rows = self._database.reader.execute(
                 "SELECT finished_at, duration_seconds, reason, detail FROM runs"
                 " WHERE name = ? AND passed IN (?, ?) ORDER BY id DESC LIMIT ?",
                 (check, wanted[0], wanted[-1], limit),
@@ -191,16 +194,21 @@ class Storage:
 
     def recent_values(self, check: str, *, limit: int = 100) -> Sequence[float]:
         """Return what a check lately measured, oldest first: a balance, a delivery time or its own duration."""
-        with self._lock:
-            rows = self._db.execute(
+        with self._reading:
+            rows = self._database.reader.execute(
                 "SELECT value FROM runs WHERE name = ? AND value IS NOT NULL ORDER BY id DESC LIMIT ?",
                 (check, limit),
             ).fetchall()
         return [value for (value,) in reversed(rows)]
 
     def keep_only(self, checks: Mapping[str, tuple[str, str]]) -> None:
-        """Forget checks that are not among ``checks``, given as name -> (kind, target)."""
+        """Forget the results of checks that are not among ``checks``, given as name -> (kind, target).
+
+        Runs of others that are still under way are dropped when they end. Counts of messages stay: a target
+        that comes back goes on from where it was.
+        """
         with self._lock:
+            self._wanted = dict(checks)
             snapshot = self._snapshot
             gone = [
                 name
@@ -210,18 +218,14 @@ class Storage:
             if not gone:
                 return
             try:
-                with _transaction(self._db):
+                with self._database.transaction():
                     for name in gone:
                         self._db.execute("DELETE FROM checks WHERE name = ?", (name,))
                         self._db.execute("DELETE FROM runs WHERE name = ?", (name,))
             except sqlite3.Error as problem:
                 self._failed(problem)
             kept = {name: state for name, state in snapshot.checks.items() if name not in gone}
-            targets = {target for _, target in checks.values()}
-            self._snapshot = Snapshot(
-                checks=MappingProxyType(kept),
-                tallies=MappingProxyType({k: v for k, v in snapshot.tallies.items() if k in targets}),
-            )
+            self._snapshot = Snapshot(checks=MappingProxyType(kept), tallies=snapshot.tallies)
 
     # --- writing -----------------------------------------------------------------------------------
 
@@ -269,13 +273,15 @@ class Storage:
         spent = next((part.total for part in run.result.measured if isinstance(part, Spend)), None)
         for part in run.result.measured:
             if isinstance(part, Balance):
+                # readings from a clock that was ahead would be mixed in when time catches up with them
+                self._db.execute("DELETE FROM balances WHERE target = ? AND at > ?", (run.target, finished_at))
                 self._db.execute(
                     "INSERT OR REPLACE INTO balances VALUES (?, ?, ?, ?, ?)",
                     (run.target, finished_at, part.currency, part.amount, spent),
                 )
 
     def _count(self, target: str, log: MessageLog) -> ledger.Change:
-        change = ledger.count(self._db, self._key, target, log)
+        change = ledger.count(self._db, self._database.key, target, log)
         self._db.execute("INSERT OR REPLACE INTO logs VALUES (?, ?)", (target, log.read_until.timestamp()))
         return change
 
@@ -288,13 +294,13 @@ class Storage:
                     (name, passed, name, passed, _KEPT_RUNS),
                 )
         self._db.execute("DELETE FROM balances WHERE at < ?", (now - BALANCE_HISTORY.total_seconds() - 86400,))
-        ledger.prune(self._db, now)
+        ledger.prune(self._db)
 
-    def _failed(self, problem: sqlite3.Error) -> None:
+    def _failed(self, problem: Exception) -> None:
         self._meters.storage_error()
         if self._usable:
             self._usable = False
-            _log.error("database not usable: results are kept in memory only", extra={"problem": _words(problem)})
+            _log.error("database not usable: results are kept in memory only", extra={"problem": words_of(problem)})
 
     def _succeeded(self) -> None:
         if not self._usable:
@@ -310,7 +316,7 @@ class Storage:
 
 def _next_state(before: CheckState | None, run: CheckRun) -> CheckState:
     outcome = run.result.outcome
-    outcomes = dict.fromkeys(Outcome, 0) if before is None else dict(before.outcomes)
+    outcomes = dict(_NONE_YET if before is None else before.outcomes)
     outcomes[outcome] += 1
     last_success_at = None if before is None else before.last_success_at
     unchanged = before is not None and before.last.result.reason is run.result.reason
@@ -376,83 +382,3 @@ def _number(value: str | float | None) -> float:
     if value is None:
         raise StorageError("the database holds no number where one must be")
     return float(value)
-
-
-# --- the files -------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    committed = False
-    try:
-        yield
-        db.execute("COMMIT")
-        committed = True
-    finally:
-        if not committed:
-            with suppress(sqlite3.Error):  # the first error is the one to tell
-                db.execute("ROLLBACK")
-
-
-def _open_database(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5)
-    try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise StorageError(
-                f"{path}: was written by a newer version (schema {version}, this version knows"
-                f" {SCHEMA_VERSION}); run that version, or give another --storage.path"
-            )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")  # a power cut may lose the last runs, never corrupt
-        if version == 0:
-            connection.executescript(
-                f"BEGIN; {_SCHEMA} {ledger.SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
-    except (sqlite3.Error, StorageError):
-        connection.close()
-        raise
-    return connection
-
-
-def _lock(path: Path) -> int:
-    """Keep a second process from counting into the database; the kernel frees the lock on any exit."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as problem:
-        raise StorageError(f"{path}: cannot be used: {_words(problem)}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise StorageError(
-            f"{path}: is in use by another twofa-exporter; stop it, or give another --storage.path"
-        ) from None
-    return descriptor
-
-
-def _load_key(path: Path) -> bytes:
-    """Return the key of the message hashes, made at first use, from the file beside the database."""
-    key_path = Path(f"{path}.key")
-    if not key_path.exists():
-        draft = Path(f"{key_path}.new")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(_KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(key_path)  # whole or not at all, whenever we are killed
-    key = key_path.read_bytes()
-    if len(key) != _KEY_BYTES:
-        raise StorageError(
-            f"{key_path}: must hold {_KEY_BYTES} bytes, holds {len(key)}; restore it, or remove it and {path}"
-        )
-    return key
-
-
-def _words(problem: Exception) -> str:
-    if isinstance(problem, OSError) and problem.strerror:
-        return problem.strerror.lower()
-    return str(problem).lower()

@@ -5,6 +5,7 @@ One form for all: what is wrong, what is accepted, and a guess at what was meant
 
 import difflib
 from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import Any, Final
 
 from pydantic_core import ErrorDetails
@@ -12,6 +13,17 @@ from pydantic_core import ErrorDetails
 from checks.settings import Settings
 
 _MAX_SHOWN: Final = 60
+_MAX_NUMBER: Final = 10**15
+
+_KINDS: Final[tuple[tuple[Any, str], ...]] = (
+    (Mapping, "a mapping"),
+    (list | tuple | set, "a list"),
+    (bool, "true or false"),
+    (int | float, "a number"),
+    (str, "text"),
+    (date, "a date"),
+    (bytes, "binary data"),
+)
 
 # Words for pydantic's kinds of error; the placeholders are its error context and `got`, the value.
 _WORDS: Final[Mapping[str, str]] = {
@@ -81,23 +93,22 @@ def shown(value: Any) -> str:
     """Return a value as the user wrote it, short. Never used on a value that may be a secret."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if value is None:
-        return "nothing"
+    if isinstance(value, int) and abs(value) > _MAX_NUMBER:
+        return "a very large number"
     if isinstance(value, int | float):
         return str(value)
     if isinstance(value, str):
         text = value if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]}…"
-        return f'"{text}"' if text.isprintable() else repr(text)
+        return f'"{text}"' if text.isprintable() else ascii(text)
     return kind_of(value)
 
 
 def kind_of(value: Any) -> str:
     """Return what a value is where its contents do not matter."""
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list | tuple | set):
-        return "a list"
-    return shown(value)
+    for types, words in _KINDS:
+        if isinstance(value, types):
+            return words
+    return "nothing" if value is None else "something else"
 
 
 def words_of_os(problem: OSError) -> str:

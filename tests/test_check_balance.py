@@ -11,7 +11,7 @@ from checks.reason import Reason
 from checks.result import Balance, CheckResult, Spend
 from tests.fakes import NOW, FakeClient
 
-SETTINGS = BalanceSettings(target="twilio", min_amount=20.0, min_runway=86400.0)
+SETTINGS = BalanceSettings(target="twilio", min_amount=20.0, min_runway="1d")
 HOUR = timedelta(hours=1)
 
 
@@ -31,7 +31,7 @@ def check(
 
 
 def reading(at: datetime, amount: float, spent_total: float | None = None) -> BalanceReading:
-    return BalanceReading(at=at, amount=amount, spent_total=spent_total)
+    return BalanceReading(at=at, amount=amount, currency="EUR", spent_total=spent_total)
 
 
 def runway(result: CheckResult) -> float | None:

@@ -1,6 +1,6 @@
 """The check `delivery`: what is read, what is judged and what is not."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -11,7 +11,7 @@ from checks.reason import Reason
 from checks.result import CheckResult, MessageLog
 from tests.fakes import NOW, FakeClient, receipt
 
-SETTINGS = DeliverySettings(target="twilio", no_traffic_after=3600.0)
+SETTINGS = DeliverySettings(target="twilio", no_traffic_after="1h")
 
 
 def check(*receipts: Receipt, settings: DeliverySettings = SETTINGS) -> CheckResult:
@@ -33,7 +33,9 @@ def test_messages_that_arrive_in_time_pass() -> None:
 
 def test_everything_read_is_handed_on_to_be_counted() -> None:
     receipts = delivered(3)
-    assert check(*receipts).measured == (MessageLog(receipts=tuple(receipts), read_until=NOW, latency_seconds=4.0),)
+    newest = NOW - timedelta(minutes=1)
+    expected = MessageLog(receipts=tuple(receipts), read_until=newest, latency_seconds=4.0)
+    assert check(*receipts).measured == (expected,)
 
 
 @pytest.mark.parametrize(("failed", "reason"), [(30, Reason.OK), (31, Reason.DELIVERY_FAILING)])
@@ -94,3 +96,28 @@ def test_the_log_is_read_from_the_last_reading_and_the_window_once_more(read_unt
     settings = DeliverySettings(target="twilio")
     check_delivery(client, settings, Past(now=NOW, log_read_until=read_until))  # type: ignore[arg-type]
     assert client.asked_since == [since]
+
+
+def read_until(*receipts: Receipt, before: datetime | None = None) -> datetime:
+    past = Past(now=NOW, log_read_until=before)
+    (log,) = check_delivery(FakeClient(receipts=receipts), DeliverySettings(target="twilio"), past).measured
+    assert isinstance(log, MessageLog)
+    return log.read_until
+
+
+def test_how_far_the_log_was_read_is_told_in_its_own_time() -> None:
+    newest = NOW - timedelta(minutes=1)
+    assert read_until(receipt(1), receipt(2, minutes_ago=9)) == newest
+    assert read_until(before=newest) == newest  # nothing new
+    assert read_until() == NOW - timedelta(minutes=30)  # nothing at all: as far back as was looked
+    assert read_until(receipt(1, minutes_ago=-60)) == NOW + timedelta(hours=1)  # its clock is ahead of ours
+    assert read_until(receipt(1, minutes_ago=-60 * 48), before=newest) == newest  # that one is no guide
+
+
+def test_a_backlog_is_cut_at_the_newest_messages_and_says_so() -> None:
+    many = [receipt(n, minutes_ago=1 + n / 100) for n in range(1200)]
+    result = check(*many, settings=DeliverySettings(target="twilio", max_messages=1000))
+    (log,) = result.measured
+    assert isinstance(log, MessageLog)
+    assert log.receipts == tuple(many[:1000])
+    assert result.detail.endswith("; only the newest 1000 messages were read, older ones are not counted")

@@ -81,6 +81,17 @@ def test_at_most_fifty_components_become_series() -> None:
     assert len(check(*many).measured) == 50
 
 
+def test_a_component_beyond_them_is_judged_and_measured_when_it_is_bad() -> None:
+    many = [ServiceComponent(component=f"SMS {n}", state=ServiceState.OPERATIONAL) for n in range(60)]
+    result = check(
+        *many, *(ServiceComponent(component=f"Verify {n}", state=ServiceState.MAJOR_OUTAGE) for n in range(7))
+    )
+    assert result.reason is Reason.PROVIDER_OUTAGE
+    assert result.measured[0] == ServiceComponent(component="Verify 0", state=ServiceState.MAJOR_OUTAGE)
+    assert len(result.measured) == 50
+    assert result.detail.endswith("Verify 4 is major outage; 2 more")
+
+
 def test_a_page_that_cannot_be_read_says_nothing_of_the_provider() -> None:
     client = FakeClient(status=UnreachableError("the status page cannot be read"))
     with pytest.raises(UnreachableError):

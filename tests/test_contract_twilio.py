@@ -187,7 +187,7 @@ def test_what_our_own_client_asks_keeps_the_contract(
         account_sid=known.account_sid,
         auth_token=Secret(known.auth_token),
         base_url=origin,
-        timeout=30.0,
+        timeout="30s",
     )
     with closing(TwilioClient(settings)) as client:
         client.verify_credentials()

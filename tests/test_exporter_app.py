@@ -11,10 +11,10 @@ import requests
 import yaml
 
 from checks.reason import Outcome, Reason
-from exporter.app import App, Clients, run_once
+from exporter.app import App, InForce, run_once
 from exporter.config import ConfigError, load
 from exporter.demo import write_sandbox_config
-from exporter.meters import Meters
+from exporter.meters import Meters, SchedulerEvent
 from exporter.sandbox.server import Sandbox
 from exporter.storage import Storage
 from exporter.web.internal import build_internal
@@ -105,15 +105,57 @@ def test_a_bad_reload_keeps_everything_and_says_why(config_path: Path) -> None:
 
 
 def test_a_client_is_kept_until_its_settings_change(config_path: Path) -> None:
-    clients = Clients(Meters())
-    clients.use(load(config_path).providers)
-    first = clients.of("twilio")
-    clients.use(load(config_path).providers)
-    assert clients.of("twilio") is first
+    first = InForce.build(load(config_path), Meters())
+    same = InForce.build(load(config_path), Meters(), first)
+    assert same.clients["twilio"] is first.clients["twilio"]
     edit(config_path, lambda document: document["providers"]["twilio"].update(timeout="9s"))
-    clients.use(load(config_path).providers)
-    assert clients.of("twilio") is not first
-    clients.close()
+    other = InForce.build(load(config_path), Meters(), same)
+    assert other.clients["twilio"] is not same.clients["twilio"]
+    same.close(after=other)
+    other.close()
+
+
+def test_a_defect_while_loading_keeps_everything_and_is_a_failed_reload(
+    config_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Path) -> None:
+        raise ZeroDivisionError
+
+    meters = Meters()
+    with started(config_path, meters) as app:
+        before = app.config
+        monkeypatch.setattr("exporter.config.load", broken)
+        assert app.reload() == (f"{config_path}: a defect of the exporter (ZeroDivisionError); see its log",)
+        assert app.config is before
+        assert not meters.read().reload_succeeded
+
+
+def test_a_run_under_way_at_a_reload_leaves_no_ghost_and_new_settings_are_tried_at_once(
+    sandbox: Sandbox, config_path: Path
+) -> None:
+    edit(
+        config_path,
+        lambda document: [check.update(interval="1h", timeout="2s") for check in document["checks"].values()],
+    )
+    meters = Meters()
+    sandbox.set_fault("timeout")
+    try:
+        with started(config_path, meters) as app:
+            wait_for(lambda: "service-status" in app.storage.snapshot().checks)  # the others hang
+            edit(config_path, lambda document: document["checks"].pop("account"))
+            edit(config_path, lambda document: document["checks"]["balance"].update(min_amount=10**9))
+            assert app.reload() == ()
+            sandbox.clear_fault("timeout")
+            wait_for(lambda: reason_of(app, "balance") is Reason.BALANCE_LOW)
+            assert "account" not in app.storage.snapshot().checks
+            assert meters.read().scheduler_events[SchedulerEvent.OVERLAP] == 0
+    finally:
+        sandbox.clear_fault("timeout")
+
+
+def reason_of(app: App, check: str) -> Reason | None:
+    state = app.storage.snapshot().checks.get(check)
+    return None if state is None else state.last.result.reason
 
 
 def test_checks_of_one_account_run_side_by_side(sandbox: Sandbox, config_path: Path) -> None:
@@ -163,4 +205,4 @@ def test_a_scrape_is_quick_while_the_provider_misbehaves(behaviour: stubs.Behavi
                 wait_for(app.is_ready)
             outcomes = {state.last.result.outcome for state in app.storage.snapshot().checks.values()}
     assert Outcome.PASS not in outcomes
-    assert statistics.median(took) < 0.1
+    assert statistics.quantiles(took, n=10)[-1] < 0.1  # nine scrapes in ten, beside other tests on two cores

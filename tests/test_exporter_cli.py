@@ -136,6 +136,12 @@ def test_nagios_follows_the_plugin_api(config: Path, sandbox: Sandbox) -> None:
         sandbox.clear_fault("balance_exhausted")
     assert code == 2
     assert text.startswith("TWOFA CRITICAL - 1 of 6 checks do not pass (balance: balance_exhausted)")
+    sandbox.set_fault("balance_low")
+    try:
+        code, text = nagios()
+    finally:
+        sandbox.clear_fault("balance_low")
+    assert (code, text.split(" - ")[0]) == (1, "TWOFA WARNING")
     done = run_command("check", "--config.file=/nowhere.yml", "--format=nagios")
     assert done.returncode == 3
     assert done.stdout.startswith("TWOFA UNKNOWN - /nowhere.yml: cannot be read")
@@ -197,6 +203,37 @@ def test_the_demo_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(15) == 0
     assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("command", [["check"], ["serve"]])
+def test_a_ca_bundle_that_cannot_be_read_is_named(command: list[str], config: Path, tmp_path: Path) -> None:
+    done = run_command(
+        *command,
+        f"--config.file={config}",
+        env={**os.environ, "REQUESTS_CA_BUNDLE": "/nowhere.pem"},
+    )
+    assert done.returncode == 2
+    assert done.stderr == 'providers.twilio: the CA bundle "/nowhere.pem" cannot be read\n'
+
+
+@pytest.mark.parametrize("path", ["/", "metrics"])
+def test_a_bad_telemetry_path_is_refused_before_anything_runs(path: str, config: Path, tmp_path: Path) -> None:
+    done = run_command(
+        "serve",
+        f"--config.file={config}",
+        f"--web.listen-address=127.0.0.1:{free_port()}",
+        f"--storage.path={tmp_path / 'x.db'}",
+        f"--web.telemetry-path={path}",
+    )
+    assert done.returncode == 2
+    assert path in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_without_unicode_shows_what_it_can(config: Path) -> None:
+    done = run_command("check", f"--config.file={config}", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0
+    assert "? pass" in done.stdout
 
 
 def test_a_port_in_use_is_named(config: Path, tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import jsonschema
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from checks.kinds import KINDS
 from checks.providers import PROVIDERS
@@ -89,7 +92,7 @@ def with_check(lines: str) -> str:
 BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "empty file": ("", ["c.yml: is empty; it needs providers and checks"]),
     "a list": ("- a\n", ["c.yml: must be a mapping with providers and checks, got a list"]),
-    "only text": ("hello", ['c.yml: must be a mapping with providers and checks, got "hello"']),
+    "only text": ("hello", ["c.yml: must be a mapping with providers and checks, got text"]),
     "broken yaml": ("providers: [", ["c.yml:1: is not YAML: expected the node content, but found '<stream end>'"]),
     "tab indentation": (
         "providers:\n\ttwilio: {}\n",
@@ -127,7 +130,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "a check that is text": (
         PROVIDER + "checks:\n  credentials: yes please\n",
-        ['c.yml: checks.credentials: must be a mapping, got "yes please"'],
+        ["c.yml: checks.credentials: must be a mapping, got text"],
     ),
     "no type": (
         edited("    type: credentials\n", ""),
@@ -305,6 +308,50 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
         with_check("type: balance") + "  d:\n    target: twilio\n    type: balance\n",
         ["c.yml: checks.d.target: checks.c is already a check of type balance for twilio"],
     ),
+    "a date where a number belongs": (
+        with_check("type: balance\nmin_amount: 2020-01-01"),
+        ["c.yml: checks.c.min_amount: must be a number, got a date"],
+    ),
+    "a date that does not exist": (
+        with_check("type: balance\nmin_amount: 2020-13-45"),
+        ["c.yml: holds a date or a number that does not exist; put it in quotes"],
+    ),
+    "binary data": (
+        with_check("type: balance\nmin_amount: !!binary aGVsbG8="),
+        ["c.yml: checks.c.min_amount: must be a number, got binary data"],
+    ),
+    "a secret beside a date": (
+        edited("{env: TEST_TOKEN}", f"{TOKEN}\n    timeout: 2020-01-01"),
+        [
+            "c.yml: providers.twilio.auth_token: a secret is never written into the file; give it as {env: NAME} or {file: PATH}",
+            'c.yml: providers.twilio.timeout: must be a duration such as "30s" or "5m", got a date',
+        ],
+    ),
+    "a huge number": (
+        with_check("type: balance\nmin_amount: 0x" + "f" * 5000),
+        ["c.yml: checks.c.min_amount: must be a number, got a very large number"],
+    ),
+    "a key that is a number": (
+        edited("target: twilio", "target: twilio\n    5: x"),
+        ["c.yml: checks.credentials.5: unknown key, must be one of: interval, target, timeout, type"],
+    ),
+    "interval with a fraction": (
+        edited("target: twilio", "target: twilio\n    interval: 5.5"),
+        ['c.yml: checks.credentials.interval: must be a duration such as "30s" or "5m", got 5.5'],
+    ),
+    "a country that does not exist": (
+        with_check('type: senders\ncountries: ["UK"]'),
+        [
+            'c.yml: checks.c.countries[0]: must be an ISO 3166 code of two capital letters in quotes, such as "DE", got "UK"'
+        ],
+    ),
+    "a bad target beside another problem": (
+        PROVIDER + "checks:\n  c:\n    type: senders\n    target: nobody\n    numbers: [1]\n",
+        [
+            'c.yml: checks.c.numbers[0]: must be a phone number in E.164 form in quotes, such as "+14155550100"',
+            'c.yml: checks.c.target: no provider "nobody", must be twilio',
+        ],
+    ),
     "several at once": (
         edited("AC0000", "AX0000", text=with_check("type: balance\nmin_amount: -1\ninterval: 5ms")),
         [
@@ -397,6 +444,49 @@ def test_the_example_satisfies_the_published_schema() -> None:
     assert not list(validator.iter_errors(document))
     document["checks"]["balance"]["intervall"] = "5m"
     assert list(validator.iter_errors(document))
+
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=20),
+    st.dates(),
+    st.binary(max_size=8),
+)
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(scalars, inner, max_size=3))
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_whatever_is_written_becomes_a_configuration_or_a_refusal_without_secrets(data: st.DataObject) -> None:
+    document = yaml.safe_load(EXAMPLE.read_text())
+    for section in ("providers", "checks"):
+        for name, entry in document[section].items():
+            for key in list(entry):
+                if data.draw(st.integers(0, 9)) == 0:
+                    entry[key] = data.draw(values)
+            if data.draw(st.integers(0, 9)) == 0:
+                document[section][name] = data.draw(values)
+    document["providers"].setdefault("twilio", {})
+    if isinstance(document["providers"]["twilio"], dict):
+        document["providers"]["twilio"]["auth_token"] = TOKEN
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "c.yml"
+        path.write_text(yaml.dump(document, allow_unicode=True), encoding="utf-8")
+        with pytest.raises(ConfigError) as caught:
+            load(path)
+    assert caught.value.problems
+    assert TOKEN not in str(caught.value)
+    assert caught.value.__context__ is None or TOKEN not in repr(caught.value.__context__)
+
+
+def test_what_is_merged_in_may_be_overridden(tmp_path: Path) -> None:
+    text = PROVIDER + CHECK.replace("checks:\n  credentials:\n", "checks:\n  credentials: &all\n    interval: 5m\n")
+    text += "  account:\n    <<: *all\n    type: account\n    interval: 7m\n"
+    checks = load_text(tmp_path, text).checks
+    assert (checks["account"].settings.interval, checks["account"].kind_name) == (420.0, "account")
 
 
 def test_every_setting_is_described_in_the_schema() -> None:

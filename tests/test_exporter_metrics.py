@@ -169,6 +169,26 @@ def test_a_provider_is_usable_when_a_check_was_answered_and_nothing_stops_codes(
     assert usable(Reason.TIMEOUT) == "0.0"
 
 
+def test_a_status_page_does_not_make_an_unreachable_provider_usable(config: Config) -> None:
+    storage = Storage.in_memory(Meters())
+    storage.record(run(Reason.UNREACHABLE, check="credentials", kind="credentials"))
+    storage.record(run(Reason.OK, check="service-status", kind="service_status"))
+    registry = CollectorRegistry()
+    registry.register(TwofaCollector(lambda: config, storage.snapshot, Meters()))
+    assert "twofa_sms_providers_usable 0.0" in exposition(registry)
+
+
+def test_what_is_no_longer_configured_is_not_exported(config: Config) -> None:
+    meters = Meters()
+    meters.observer("gone", ("ok",)).message_unreadable()
+    storage = Storage.in_memory(meters)
+    log = MessageLog(receipts=(receipt(1),), read_until=NOW)
+    storage.record(run(Reason.OK, log, check="delivery", kind="delivery", target="gone"))
+    registry = CollectorRegistry()
+    registry.register(TwofaCollector(lambda: config, storage.snapshot, meters))
+    assert 'target="gone"' not in exposition(registry)
+
+
 def test_a_defect_in_one_part_leaves_the_others_and_is_shown(
     config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

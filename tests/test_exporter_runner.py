@@ -28,7 +28,7 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Any:
     def with_function(function: Any) -> ConfiguredCheck:
         kind = replace(KINDS["balance"], function=function)
         monkeypatch.setattr("exporter.config.KINDS", {"balance": kind})
-        return ConfiguredCheck(name="b", kind_name="balance", settings=CheckSettings(target="twilio", timeout=7.0))
+        return ConfiguredCheck(name="b", kind_name="balance", settings=CheckSettings(target="twilio", timeout="7s"))
 
     return with_function
 

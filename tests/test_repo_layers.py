@@ -53,7 +53,11 @@ IMPORT_RULES = (
         module="yaml",
         allowed=("exporter/config.py", "exporter/demo.py"),  # the demo writes its config
     ),
-    ImportRule(inside="exporter/*", module="sqlite3", allowed=("exporter/storage.py", "exporter/ledger.py")),
+    ImportRule(
+        inside="exporter/*",
+        module="sqlite3",
+        allowed=("exporter/database.py", "exporter/ledger.py", "exporter/storage.py"),
+    ),
     *(
         ImportRule(inside="exporter/*", module=vendor, allowed=("exporter/sandbox/*",))
         for vendor in sorted({*VENDORS, VENDOR_EXAMPLE})

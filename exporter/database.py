@@ -1,0 +1,145 @@
+"""The files of the database: opened, locked against a second process, with the key beside them."""
+
+import fcntl
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+KEY_BYTES: Final = 32
+_BUSY_SECONDS: Final = 5.0
+
+
+class StorageError(Exception):
+    """The database cannot be used; the text says which, why and what to do."""
+
+
+@dataclass(slots=True)
+class Database:
+    """One connection that writes, one that reads history while a write waits, and the key of the hashes."""
+
+    writer: sqlite3.Connection
+    reader: sqlite3.Connection
+    key: bytes
+    lock_file: int | None = None
+
+    @classmethod
+    def in_memory(cls, schema: str) -> Self:
+        """Return a database that is gone with the process."""
+        connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        connection.executescript(schema)
+        return cls(connection, connection, secrets.token_bytes(KEY_BYTES))
+
+    @classmethod
+    def open(cls, path: Path, schema: str, version: int) -> Self:
+        """Open the database at ``path``, or make it; a key file and a lock file stand beside it.
+
+        Raises StorageError when it cannot be used.
+        """
+        if path.is_dir():
+            raise StorageError(f"{path}: is a folder; --storage.path names a file")
+        lock_file = _lock(path)
+        connections: list[sqlite3.Connection] = []
+        try:
+            for _ in ("writer", "reader"):
+                connections.append(
+                    sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_BUSY_SECONDS)
+                )
+                _prepare(connections[-1], path, schema, version)
+            return cls(connections[0], connections[1], _load_key(path, connections[0]), lock_file)
+        except (sqlite3.Error, OSError) as problem:
+            refusal = StorageError(f"{path}: cannot be used: {words_of(problem)}")
+        except StorageError as problem:
+            refusal = problem
+        for connection in connections:
+            connection.close()
+        os.close(lock_file)
+        raise refusal
+
+    def close(self) -> None:
+        """Write everything back and let another process use the database."""
+        self.reader.close()
+        self.writer.close()
+        if self.lock_file is not None:
+            os.close(self.lock_file)
+            self.lock_file = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection that writes: all that is written with it is kept, or nothing."""
+        self.writer.execute("BEGIN IMMEDIATE")
+        committed = False
+        try:
+            yield self.writer
+            self.writer.execute("COMMIT")
+            committed = True
+        finally:
+            if not committed:
+                with suppress(sqlite3.Error):  # the first error is the one to tell
+                    self.writer.execute("ROLLBACK")
+
+
+def words_of(problem: Exception) -> str:
+    """Return what went wrong, in lower case."""
+    if isinstance(problem, OSError) and problem.strerror:
+        return problem.strerror.lower()
+    return str(problem).lower()
+
+
+def _prepare(db: sqlite3.Connection, path: Path, schema: str, version: int) -> None:
+    (found,) = db.execute("PRAGMA user_version").fetchone()
+    if found > version:
+        raise StorageError(
+            f"{path}: was written by a newer version (schema {found}, this version knows {version});"
+            " run that version, or give another --storage.path"
+        )
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")  # a power cut may lose the last runs, never corrupt
+    if found == 0:
+        db.executescript(f"BEGIN; {schema} PRAGMA user_version = {version}; COMMIT;")
+
+
+def _lock(path: Path) -> int:
+    """Keep a second process from counting into the database; the kernel frees the lock on any exit."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as problem:
+        raise StorageError(f"{path}: cannot be used: {words_of(problem)}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise StorageError(
+            f"{path}: is in use by another twofa-exporter; stop it, or give another --storage.path"
+        ) from None
+    return descriptor
+
+
+def _load_key(path: Path, db: sqlite3.Connection) -> bytes:
+    """Return the key of the message hashes, made at first use, from the file beside the database.
+
+    Without its key no message in the database would be recognised, and each counted again.
+    """
+    key_path = Path(f"{path}.key")
+    if not key_path.exists():
+        (holds_messages,) = db.execute("SELECT EXISTS (SELECT 1 FROM messages)").fetchone()
+        if holds_messages:
+            raise StorageError(f"{key_path}: is missing; restore it, or remove {path} to start anew")
+        draft = Path(f"{key_path}.new")
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(key_path)  # whole or not at all, whenever we are killed
+    key = key_path.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise StorageError(
+            f"{key_path}: must hold {KEY_BYTES} bytes, holds {len(key)}; restore it, or remove it and {path}"
+        )
+    return key
