@@ -33,7 +33,7 @@ class DeliverySettings(CheckSettings):
         description="messages younger than this are judged, and read again at each run as they still change",
     )
     max_messages: Count = Field(
-        50_000, ge=1000, description="no more than this many messages are read in one run, the newest ones"
+        20_000, ge=1000, description="no more than this many messages are read in one run, the newest ones"
     )
     min_messages: Count = Field(20, ge=1, description="with fewer finished messages in the window nothing is judged")
     max_failure_ratio: Number = Field(
@@ -58,7 +58,7 @@ def check_delivery(client: MessageLogClient, settings: DeliverySettings, past: P
     nothing of a log read in part is used.
     """
     window = timedelta(seconds=settings.window)
-    since = min(past.now, past.log_read_until or past.now) - window
+    since = _last_reading(past) - window
     if settings.no_traffic_after is not None:
         since = min(since, past.now - timedelta(seconds=settings.no_traffic_after))
     receipts = tuple(islice(client.read_messages(since=since), settings.max_messages))
@@ -68,6 +68,12 @@ def check_delivery(client: MessageLogClient, settings: DeliverySettings, past: P
         detail += f"; only the newest {settings.max_messages} messages were read, older ones are not counted"
     log = MessageLog(receipts=receipts, read_until=_read_until(receipts, since, past), latency_seconds=_latency(recent))
     return CheckResult(reason=reason, detail=detail, measured=(log,))
+
+
+def _last_reading(past: Past) -> datetime:
+    """Return how far the log had been read: in its own time, whatever happened to our clock since."""
+    read_until = past.log_read_until
+    return past.now if read_until is None or read_until > past.now + _MAX_CLOCK_DIFFERENCE else read_until
 
 
 def _read_until(receipts: Sequence[Receipt], since: datetime, past: Past) -> datetime:

@@ -169,5 +169,9 @@ def run_once(
         on_done(done)
         return done
 
-    with closing(in_force), ThreadPoolExecutor(max_workers=min(len(config.checks), _MAX_AT_ONCE)) as pool:
-        return list(pool.map(run, config.checks.values()))
+    pool = ThreadPoolExecutor(max_workers=min(len(config.checks), _MAX_AT_ONCE))
+    with closing(in_force):
+        try:
+            return list(pool.map(run, config.checks.values()))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # when interrupted, nobody wants to wait for a timeout

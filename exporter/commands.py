@@ -1,6 +1,7 @@
 """The commands of ``twofa-exporter``: what each takes, and which parts it puts together."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,6 +30,8 @@ Faults = Annotated[
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same traffic.")]
 Speed = Annotated[float, typer.Option("--speed", min=0.001, max=1000, help="1 is 20,000 messages a day.")]
 History = Annotated[float, typer.Option("--history-hours", min=0, max=48, help="Hours of traffic at the start.")]
+
+INTERRUPTED = 128 + 2  # what a shell makes of SIGINT
 
 DEFAULT_CONFIG = Path("twofa-exporter.yml")
 DEFAULT_LISTEN_ADDRESS = "127.0.0.1:10687"
@@ -130,6 +133,10 @@ def check(
         config = only(load(config_file), names or ())
         with progress(len(config.checks)) as advance:
             runs = run_once(config, Storage.in_memory(meters), meters, on_done=advance)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)  # the calls under way would be waited for until their timeout
     except ConfigError as error:
         if format_ is ReportFormat.NAGIOS:
             typer.echo(unknown_to_nagios(error.problems))

@@ -1,6 +1,8 @@
 """Everything on one machine with no account: sandbox, exporter and, where installed, Prometheus and Alertmanager."""
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -108,7 +110,12 @@ def run_demo(*, faults: Sequence[str], listen_address: str, seed: int, speed: fl
         app.start()
         stack.callback(app.stop)
         with _display(app, links, sandbox):
-            serve(build_internal(app), [listener], on_hangup=app.reload)
+            serve(build_internal(app), [listener], on_hangup=_end_demo)
+
+
+def _end_demo() -> None:
+    """End as on Ctrl-C: the terminal is gone, and nobody will look at what is left running."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _start_sandbox(stack: ExitStack, faults: Sequence[str], seed: int, speed: float) -> tuple[Sandbox, Path]:
@@ -230,7 +237,7 @@ def _display(app: App, links: dict[str, str], sandbox: Sandbox) -> Iterator[None
     def render() -> RenderableType:
         states = app.storage.snapshot().checks
         runs = [states[name].last for name in app.config.checks if name in states]
-        parts: list[RenderableType] = [_links(links), Text()]
+        parts: list[RenderableType] = []
         if len(runs) < len(app.config.checks):
             parts.append(Text(f"{len(runs)} of {len(app.config.checks)} checks have run"))
         else:
@@ -239,10 +246,11 @@ def _display(app: App, links: dict[str, str], sandbox: Sandbox) -> Iterator[None
         return Group(*parts)
 
     if console.is_terminal:
-        with Live(get_renderable=render, console=console, refresh_per_second=2):
+        with Live(get_renderable=lambda: Group(_links(links), Text(), render()), console=console, refresh_per_second=2):
             yield
         return
     console.print(_links(links))
+    console.print()
     sys.stdout.flush()
     stopped = threading.Event()
     printer = threading.Thread(target=_print_once_ready, args=(app, console, render, stopped), daemon=True)

@@ -88,7 +88,8 @@ def test_silence_is_not_judged_unless_asked() -> None:
         (None, NOW - timedelta(minutes=30)),
         (NOW - timedelta(minutes=1), NOW - timedelta(minutes=31)),
         (NOW - timedelta(hours=5), NOW - timedelta(hours=5, minutes=30)),  # catches up after an outage
-        (NOW + timedelta(hours=1), NOW - timedelta(minutes=30)),  # the clock was ahead: nothing is skipped
+        (NOW + timedelta(hours=1), NOW + timedelta(minutes=30)),  # our clock was set back, the log's was not
+        (NOW + timedelta(days=2), NOW - timedelta(minutes=30)),  # nonsense
     ],
 )
 def test_the_log_is_read_from_the_last_reading_and_the_window_once_more(read_until: object, since: object) -> None:

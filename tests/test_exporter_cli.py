@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -192,15 +193,30 @@ def test_an_unknown_fault_names_the_known_ones() -> None:
     assert 'no fault "nonsense", must be one of: ' in done.stderr
 
 
+def test_an_interrupt_does_not_wait_for_hung_calls(config: Path, sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.set_fault("timeout")
+    try:
+        with running([*COMMAND, "check", f"--config.file={config}", "--log.level=info"], tmp_path / "log") as process:
+            wait_for(lambda: "check done" in (tmp_path / "log").read_text())  # that of the status page
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(15) == 130
+            assert time.monotonic() - began < 4  # the calls would hang for ten seconds
+    finally:
+        sandbox.clear_fault("timeout")
+    assert (tmp_path / "log").read_text().endswith("interrupted\n")
+
+
 @pytest.mark.slow
-def test_the_demo_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_demo_serves_until_it_is_told_to_stop(number: signal.Signals, tmp_path: Path) -> None:
     port = free_port()
     log = tmp_path / "demo.log"
     with running([*COMMAND, "demo", f"--web.listen-address=127.0.0.1:{port}", "--no-companions"], log) as process:
         wait_for(lambda: "all 6 checks pass" in log.read_text())
         page = requests.get(f"http://127.0.0.1:{port}/", timeout=5).text
         assert "credentials" in page
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait(15) == 0
     assert "Traceback" not in log.read_text()
 
