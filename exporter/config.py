@@ -158,9 +158,6 @@ def _named(models: Mapping[str, type[Settings]]) -> dict[str, Any]:
     }
 
 
-# --- reading ---------------------------------------------------------------------------------------
-
-
 _MERGE_TAG: Final = "tag:yaml.org,2002:merge"
 
 
@@ -253,9 +250,6 @@ def _secret_resolver(folder: Path) -> Callable[[Mapping[str, str]], Secret]:
         return Secret(value)
 
     return resolve
-
-
-# --- shape -----------------------------------------------------------------------------------------
 
 
 class _Problems:
@@ -353,9 +347,6 @@ def _validate(
     for details in found:  # outside the handler: what goes wrong here must not drag the values along
         problems.add((*where, *location_of(details)), words_of(details, model))
     return None
-
-
-# --- references ------------------------------------------------------------------------------------
 
 
 def _check_references(document: Mapping[str, Any], problems: _Problems) -> None:

@@ -130,9 +130,6 @@ def _start_sandbox(stack: ExitStack, faults: Sequence[str], seed: int, speed: fl
     return sandbox, config_path
 
 
-# --- Prometheus and Alertmanager -------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class _Companion:
     """A program that the demo runs beside itself."""
@@ -224,9 +221,6 @@ def _free_port(preferred: int) -> int:
             free: int = probe.getsockname()[1]
             return free
     raise DemoError("no free port on 127.0.0.1")
-
-
-# --- the terminal ----------------------------------------------------------------------------------
 
 
 @contextmanager

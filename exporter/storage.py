@@ -227,8 +227,6 @@ class Storage:
             kept = {name: state for name, state in snapshot.checks.items() if name not in gone}
             self._snapshot = Snapshot(checks=MappingProxyType(kept), tallies=snapshot.tallies)
 
-    # --- writing -----------------------------------------------------------------------------------
-
     def _write(self, run: CheckRun, state: CheckState) -> None:
         result = run.result
         stored = tuple(part for part in result.measured if isinstance(part, _Stored))
@@ -306,8 +304,6 @@ class Storage:
         if not self._usable:
             self._usable = True
             _log.info("database usable again")
-
-    # --- loading -----------------------------------------------------------------------------------
 
     def _load(self) -> Snapshot:
         checks = {state.last.check: state for state in map(_state, self._db.execute("SELECT * FROM checks"))}
