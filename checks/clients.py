@@ -92,6 +92,7 @@ class ServiceStatus:
 
     components: tuple[ServiceComponent, ...]
     incidents: tuple[Incident, ...]
+    not_understood: tuple[str, ...] = ()  # names of components about which the page says something unknown
 
 
 @runtime_checkable

@@ -56,11 +56,17 @@ def check_service_status(client: ServiceStatusClient, settings: ServiceStatusSet
 
     An incident that names no component touches all. A page without a watched component is not understood.
 
-    Raises ProviderError when the page cannot be read; that says nothing about the provider's service.
+    A watched component in a state that nobody knows is not
+    understood either. Raises ProviderError when the page cannot be read; that says nothing about the provider.
     """
     status = client.fetch_service_status()
     pattern = re.compile(settings.components)
     watched = [part for part in status.components if pattern.search(part.component)]
+    unclear = [name for name in status.not_understood if pattern.search(name)]
+    if unclear:
+        return CheckResult(
+            reason=Reason.BAD_RESPONSE, detail=f"the page gives {', '.join(unclear[:_MAX_NAMED])} an unknown state"
+        )
     if not watched:
         return CheckResult(
             reason=Reason.BAD_RESPONSE,

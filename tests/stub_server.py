@@ -324,11 +324,13 @@ def big_body(size_bytes: int) -> Behaviour:
     return behave
 
 
-def gzip_bomb(size_bytes: int = 1 << 30) -> Behaviour:
-    """Send about a thousandth of ``size_bytes`` that unpacks to all of them."""
+def gzip_bomb(size_bytes: int = 1 << 30, *, times: int = 1) -> Behaviour:
+    """Send about a thousandth of ``size_bytes`` that unpacks to all of them; packed again, far less."""
     member = 1 << 26  # a gzip file may have many members (RFC 1952 section 2.2): one is packed, then repeated
     packed = gzip.compress(b" " * member) * (size_bytes // member)
-    return answer(packed, headers={"Content-Encoding": "gzip"})
+    for _ in range(times - 1):
+        packed = gzip.compress(packed)
+    return answer(packed, headers={"Content-Encoding": ", ".join(["gzip"] * times)})
 
 
 def gzipped(body: Any) -> Behaviour:

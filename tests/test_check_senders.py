@@ -21,7 +21,7 @@ def check(
 ) -> CheckResult:
     client = FakeClient(
         senders={
-            NUMBER: number or Sender(label="+14*******00"),
+            NUMBER: number or Sender(label="+1********00"),
             SERVICE: service or Sender(label="MG0", pool_size=2),
         },
         permissions=permissions or CountryPermissions(),

@@ -76,6 +76,16 @@ def test_a_page_without_a_watched_component_is_not_understood() -> None:
     assert (result.reason, result.measured) == (Reason.BAD_RESPONSE, ())
 
 
+def test_only_a_watched_component_in_an_unknown_state_makes_the_page_not_understood() -> None:
+    def with_unclear(name: str) -> CheckResult:
+        status = ServiceStatus(components=(SMS,), incidents=(), not_understood=(name,))
+        return check_service_status(FakeClient(status=status), ServiceStatusSettings(target="twilio"))
+
+    result = with_unclear("Verify")
+    assert (result.reason, result.detail) == (Reason.BAD_RESPONSE, "the page gives Verify an unknown state")
+    assert with_unclear("Fax").reason is Reason.OK
+
+
 def test_at_most_fifty_components_become_series() -> None:
     many = [ServiceComponent(component=f"SMS {n}", state=ServiceState.OPERATIONAL) for n in range(60)]
     assert len(check(*many).measured) == 50

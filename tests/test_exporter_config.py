@@ -409,7 +409,7 @@ def test_the_masked_configuration_shows_defaults_and_neither_secrets_nor_numbers
     assert "+14155550100" not in shown
     document = yaml.safe_load(shown)
     assert document["providers"]["twilio"]["auth_token"] == "<secret>"
-    assert document["checks"]["senders"]["numbers"] == ["+14*******00"]
+    assert document["checks"]["senders"]["numbers"] == ["+1********00"]
     assert document["checks"]["delivery"]["window"] == "30m"
 
 

@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -112,6 +113,20 @@ def unusable(behaviour: stubs.Behaviour) -> Fault:
     return Fault(reason=Reason.BAD_RESPONSE, behaviour=behaviour, of_status_page=Reason.UNREACHABLE)
 
 
+KEYS: Final = (
+    "balance",
+    "currency",
+    "status",
+    "type",
+    "sid",
+    "components",
+    "incidents",
+    "permissions",
+    "messages",
+    "incoming_phone_numbers",
+    "usage_records",
+)
+
 FAULTS: Final[Mapping[str, Fault]] = {
     "hang": Fault(reason=Reason.TIMEOUT, behaviour=stubs.hang()),
     "drip headers": Fault(reason=Reason.TIMEOUT, behaviour=stubs.drip_headers()),
@@ -136,6 +151,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "deep JSON": unusable(stubs.answer(b"[" * 200_000)),
     "not UTF-8": unusable(stubs.answer(b'{"balance": "\xff"}')),
     "gzip bomb": unusable(stubs.gzip_bomb()),
+    "gzip bomb in a bomb": unusable(stubs.gzip_bomb(times=2)),
+    "deflate": unusable(stubs.answer(zlib.compress(b"{}"), headers={"Content-Encoding": "deflate"})),
+    "br": unusable(stubs.answer(b"\x8b\x00\x80{}\x03", headers={"Content-Encoding": "br"})),
     "not gzip": unusable(stubs.answer(b"{}", headers={"Content-Encoding": "gzip"})),
     "big body": unusable(stubs.big_body(10 << 20)),
     "redirect": unusable(stubs.redirect("https://evil.example.com/")),
@@ -155,9 +173,11 @@ FAULTS: Final[Mapping[str, Fault]] = {
             "object of a list of lists": {"things": [[1]]},
             "meta without a list": {"meta": {"key": "things"}},
             "meta that is none": {"meta": 5, "things": []},
-            "numbers for everything": dict.fromkeys(
-                ["balance", "currency", "status", "type", "sid", "components", "incidents", "permissions"], 7
-            ),
+            "numbers for everything": dict.fromkeys(KEYS, 7),
+            "lone surrogates for everything": dict.fromkeys(KEYS, "\ud800"),
+            "control characters for everything": dict.fromkeys(KEYS, "\x00\x1b[31m"),
+            "lists of lone surrogates": {key: ["\udfff"] for key in KEYS},
+            "lone surrogates for keys": {"\ud800": "\udfff", "things": [{"\udbff": "\ud800"}]},
         }.items()
     },
 }

@@ -1,7 +1,9 @@
 """The transport: what it sends, what it refuses to send, and how long anything may take."""
 
+import gzip
 import json
 import logging
+import re
 import socket
 import ssl
 import threading
@@ -240,7 +242,11 @@ FAULTS = {
         BadResponseError,
         "the answer is not HTTP",
     ),
-    "endless chunk header": (stubs.endless_chunk_header(), BadResponseError, "the answer is not HTTP"),
+    "endless chunk header": (
+        stubs.endless_chunk_header(),
+        BadResponseError,
+        "the answer is (not HTTP|too large)",  # urllib3 sees it from 2.8 on, before we do
+    ),
     "endless trailers": (stubs.endless_trailers(), BadResponseError, "the answer is too large"),
     "endless headers": (stubs.endless_headers(), BadResponseError, "the answer is not HTTP"),
     "two lengths": (
@@ -283,10 +289,74 @@ def test_a_fault_becomes_our_error_in_time(stub: StubServer, fault: str, limit: 
         http.request("GET", "https://api.example.com/", auth=("AC1", CANARY_TOKEN))
     took = time.monotonic() - started
     http.close()
-    assert (type(caught.value), str(caught.value)) == (error, detail)
+    assert type(caught.value) is error
+    assert re.fullmatch(detail, str(caught.value))
     assert outcomes.seen == [caught.value.reason]
     assert outcomes.seen[0] in OUTCOMES
     assert took < 1.7
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "  Gzip"])
+def test_a_single_gzip_is_unpacked_however_it_is_written(coding: str, stub: StubServer, http: Http) -> None:
+    stub.default = stubs.answer(gzip.compress(b"{}"), headers={"Content-Encoding": coding})
+    assert http.request("GET", "https://api.example.com/").body == b"{}"
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+def test_an_answer_may_say_that_it_is_not_compressed(coding: str, stub: StubServer, http: Http) -> None:
+    stub.default = stubs.answer(b"{}", headers={"Content-Encoding": coding})
+    assert http.request("GET", "https://api.example.com/").body == b"{}"
+
+
+def test_gzip_in_chunks_is_unpacked(stub: StubServer, http: Http) -> None:
+    content = b'{"a": "' + b"b" * 1_000_000 + b'"}'
+    packed = gzip.compress(content)
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (packed[:100], packed[100:])) + b"0\r\n\r\n"
+    fields = {"Transfer-Encoding": "chunked", "Content-Encoding": "gzip"}
+    stub.default = stubs.send_raw(stubs.head(200, fields) + chunks)
+    assert http.request("GET", "https://api.example.com/").body == content
+
+
+@pytest.mark.parametrize(
+    "coding",
+    [
+        "gzip, gzip",
+        "gzip,gzip",
+        "identity, gzip",
+        "deflate",
+        "br",
+        "zstd",
+        "compress",
+        "x-gzip",
+        "gzip;q=1",
+        "gzip ",
+        ",",
+    ],
+)
+def test_a_coding_that_was_not_asked_for_is_refused_unread(
+    coding: str, stub: StubServer, http: Http, outcomes: Outcomes
+) -> None:
+    stub.everywhere(stubs.answer(gzip.compress(gzip.compress(b"{}")), headers={"Content-Encoding": coding}))
+    with pytest.raises(BadResponseError, match=r"^the answer is compressed in a way that was not asked for$"):
+        http.request("GET", "https://api.example.com/")
+    assert outcomes.seen == [Reason.BAD_RESPONSE]
+
+
+def test_codings_in_several_lines_are_several_codings(stub: StubServer, http: Http) -> None:
+    lines = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Encoding: gzip\r\n\r\n"
+    stub.everywhere(stubs.send_raw(lines + gzip.compress(gzip.compress(b"{}"))))
+    with pytest.raises(BadResponseError, match=r"^the answer is compressed in a way that was not asked for$"):
+        http.request("GET", "https://api.example.com/")
+
+
+def test_a_bomb_in_a_bomb_is_not_unpacked(stub: StubServer, http: Http) -> None:
+    stub.everywhere(stubs.gzip_bomb(times=2))
+    tracemalloc.start()
+    with pytest.raises(BadResponseError):
+        http.request("GET", "https://api.example.com/")
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 4 << 20
 
 
 def test_a_bomb_is_not_unpacked(stub: StubServer, http: Http) -> None:

@@ -3,8 +3,9 @@
 import logging
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -15,18 +16,17 @@ from pydantic import ValidationError
 
 from checks.clients import Account, AccountState, CountryPermissions, Money, RecentSpend, Sender
 from checks.errors import BadResponseError, NotFoundError, PermissionMissingError, ProviderError
-from checks.messages import Receipt, Status
+from checks.messages import Receipt, Status, mask_number
 from checks.providers import PROVIDERS, build_client
 from checks.providers.twilio import (
     ERROR_CODES,
     LIST,
     PAGE,
-    Surface,
     TwilioClient,
     TwilioSettings,
-    _masked,
     _moment,
     _number,
+    _Seen,
     error_page,
 )
 from checks.reason import Reason
@@ -36,8 +36,11 @@ from tests import stub_server as stubs
 from tests.stub_server import StubServer
 
 SID: Final = "AC" + "a" * 32
+PARENT: Final = "AC" + "b" * 32
 KEY: Final = "SK" + "b" * 32
 SERVICE: Final = "MG" + "c" * 32
+PRIMARY: Final = "RN6433641899984f951173ef1738c3bdd0"
+SECONDARY: Final = "RNdfbf3fae0e1107f8aded0e7cead80bf5"
 TOKEN: Final = "canary-token-51d0"
 NUMBER: Final = "+4915112345678"
 TOLL_FREE: Final = "+18335550123"
@@ -161,6 +164,10 @@ def message(*, ago: timedelta = timedelta(minutes=5), **changes: Any) -> dict[st
     } | changes
 
 
+def sid(number: int) -> str:
+    return f"SM{number:032x}"
+
+
 def receipt(**changes: Any) -> Receipt:
     plain = Receipt(
         message_id="SM" + "1" * 32,
@@ -213,10 +220,26 @@ def test_an_api_key_signs_in_with_its_own_name(stub: StubServer, build: Build) -
             "the key lacks the permission twilio/messaging/messages/list",
         ),
         (
-            refusal(401, 70051, f"required permission {NUMBER} {TOKEN} is missing"),
-            Reason.CREDENTIALS_REJECTED,
-            "Twilio answers HTTP 401, code 70051",
+            refusal(403, 70051, "The required permission 'twilio/trusthub/customer-profiles/list' is missing."),
+            Reason.PERMISSION_MISSING,
+            "the key lacks the permission twilio/trusthub/customer-profiles/list",
         ),
+        (
+            refusal(401, 20003, "required permission twilio/messaging/messages/list is missing"),
+            Reason.CREDENTIALS_REJECTED,
+            "Twilio answers HTTP 401, code 20003",
+        ),
+        (
+            refusal(500, 20500, "required permission twilio/messaging/messages/list is missing"),
+            Reason.PROVIDER_OUTAGE,
+            "Twilio answers HTTP 500, code 20500",
+        ),
+        (
+            refusal(500, 70051, "required permission twilio/messaging/messages/list is missing"),
+            Reason.PROVIDER_OUTAGE,
+            "Twilio answers HTTP 500, code 70051",
+        ),
+        (refusal(503, 20003), Reason.PROVIDER_OUTAGE, "Twilio answers HTTP 503, code 20003"),
         (refusal(403, 20403), Reason.ACCOUNT_SUSPENDED, "Twilio answers HTTP 403, code 20403"),
         (refusal(401, 20005), Reason.ACCOUNT_SUSPENDED, "Twilio answers HTTP 401, code 20005"),
         (refusal(403, 20008), Reason.CREDENTIALS_REJECTED, "Twilio answers HTTP 403, code 20008"),
@@ -253,7 +276,12 @@ def test_a_refusal_has_its_reason(
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [(400, Reason.BAD_RESPONSE), (401, Reason.CREDENTIALS_REJECTED), (503, Reason.PROVIDER_OUTAGE)],
+    [
+        (400, Reason.BAD_RESPONSE),
+        (404, Reason.BAD_RESPONSE),
+        (401, Reason.CREDENTIALS_REJECTED),
+        (503, Reason.PROVIDER_OUTAGE),
+    ],
 )
 def test_an_unknown_code_counts_and_takes_the_reason_of_its_status(
     status: int, reason: Reason, stub: StubServer, client: TwilioClient, notes: Notes
@@ -265,9 +293,46 @@ def test_an_unknown_code_counts_and_takes_the_reason_of_its_status(
     assert notes.unmapped == ["99999"]
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        f"required permission {NUMBER} {TOKEN} is missing",
+        f"required permission {NUMBER} is missing",
+        f"required permission {NUMBER[1:]} is missing",
+        f"required permission twilio/{NUMBER} is missing",
+        f"required permission twilio/{NUMBER[1:]} is missing",
+        f"required permission twilio/messages/{NUMBER[1:]}/list is missing",
+        "required permission twilio/49-15-11-23-45-67-8 is missing",
+        "required permission twilio/4/9/1/5/1/1/2 is missing",
+        "required permission twilio/messaging/123 is missing",
+        f"required permission twilio/{TOKEN}@example.com is missing",
+        "required permission twilio/Canary is missing",
+        "required permission twilio/\ud800 is missing",
+        f"required permission twilio/messages/list {NUMBER} is missing",
+        f"required permission twilio/messages/list\n{NUMBER} is missing",
+        f"required permission twilio/{'x' * 101} is missing",
+        "required permission canary/messages/list is missing",
+    ],
+)
+def test_nothing_but_a_permission_is_quoted(sentence: str, stub: StubServer, client: TwilioClient) -> None:
+    stub.on(MESSAGES, refusal(401, 70051, sentence))
+    with pytest.raises(ProviderError) as caught:
+        client.verify_credentials()
+    assert (caught.value.reason, str(caught.value)) == (
+        Reason.CREDENTIALS_REJECTED,
+        "Twilio answers HTTP 401, code 70051",
+    )
+
+
+def test_a_permission_may_have_a_version_in_it(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(MESSAGES, refusal(401, 70051, "required permission twilio/lookup_v2/a2p-10/list is missing"))
+    with pytest.raises(PermissionMissingError, match=r"^the key lacks the permission twilio/lookup_v2/a2p-10/list$"):
+        client.verify_credentials()
+
+
 def test_settings_override_a_code(stub: StubServer, build: Build, notes: Notes) -> None:
-    stub.on(MESSAGES, refusal(401, 20003), refusal(404, 20404), refusal(400, 99999))
-    client = build(error_codes={20003: "account_suspended", 20404: "sender_invalid", 99999: "permission_missing"})
+    stub.on(MESSAGES, refusal(401, 20003), refusal(500, 20500), refusal(400, 99999))
+    client = build(error_codes={20003: "account_suspended", 20500: "sender_invalid", 99999: "permission_missing"})
     reasons = []
     for _ in range(3):
         with pytest.raises(ProviderError) as caught:
@@ -281,42 +346,98 @@ def test_settings_override_a_code(stub: StubServer, build: Build, notes: Notes) 
     assert notes.unmapped == []
 
 
+def test_absence_is_absence_whatever_the_settings_say_of_its_code(stub: StubServer, build: Build, notes: Notes) -> None:
+    client = build(error_codes={20404: "provider_outage"})
+    stub.on(ACCOUNT, account(owner_account_sid=PARENT))
+    assert client.fetch_balance() is None
+    assert client.fetch_messaging_service(SERVICE, countries=[]) == Sender(label=SERVICE, exists=False)
+    assert notes.unmapped == []
+
+
 def test_every_request_is_counted(stub: StubServer, client: TwilioClient, notes: Notes) -> None:
     stub.on(MESSAGES, listing("messages"), refusal(429, 20429))
-    stub.on("/status/api/v2/summary.json", stubs.answer({"components": [], "incidents": []}))
+    page = stubs.answer({"components": [], "incidents": []})
+    stub.on("/status/api/v2/summary.json", page, stubs.answer({}, status=503))
     client.verify_credentials()
     client.fetch_service_status()
     with pytest.raises(ProviderError):
         client.verify_credentials()
-    assert notes.outcomes == ["ok", "ok", "rate_limited"]
+    with pytest.raises(ProviderError):
+        client.fetch_service_status()
+    assert notes.outcomes == ["ok", "ok", "rate_limited", "unreachable"]
+
+
+def test_the_answer_to_the_smallest_question_is_small(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(MESSAGES, listing("messages", message(body="x" * (5 << 20))))
+    with pytest.raises(BadResponseError, match=r"^the answer is too large$"):
+        client.verify_credentials()
+    assert read(client) == [receipt()]
+    with pytest.raises(BadResponseError, match=r"^the answer is too large$"):
+        client.verify_credentials()
 
 
 # ---- account
 
 
-def account(status: str = "active", kind: str = "Full") -> stubs.Behaviour:
-    return stubs.answer({"sid": SID, "status": status, "type": kind, "auth_token": "canary-in-payload"})
+def account(status: str = "active", kind: str = "Full", **changes: Any) -> stubs.Behaviour:
+    plain = {"sid": SID, "owner_account_sid": SID, "status": status, "type": kind, "auth_token": "canary-in-payload"}
+    return stubs.answer(plain | changes)
 
 
 def test_an_account_in_use(stub: StubServer, client: TwilioClient) -> None:
     stub.on(ACCOUNT, account())
-    stub.on(PROFILES, modern("results", {"status": "draft"}, {"status": "twilio-approved"}))
+    stub.on(PROFILES, modern("results", profile("draft"), profile()))
     assert client.fetch_account() == Account(state=AccountState.ACTIVE)
 
 
-def test_an_account_without_any_profile_is_not_called_restricted(stub: StubServer, client: TwilioClient) -> None:
-    stub.on(ACCOUNT, account())
-    stub.on(PROFILES, modern("results"))
-    assert client.fetch_account() == Account(state=AccountState.ACTIVE)
+def profile(status: str = "twilio-approved", policy: str | None = PRIMARY) -> dict[str, Any]:
+    return {"sid": "BU" + "e" * 32, "account_sid": SID, "policy_sid": policy, "status": status}
 
 
-def test_an_account_without_an_approved_profile(stub: StubServer, client: TwilioClient) -> None:
-    stub.on(ACCOUNT, account())
-    stub.on(PROFILES, modern("results", {"status": "twilio-rejected"}, {"status": "in-review"}))
+@pytest.mark.parametrize(
+    "profiles",
+    [
+        [],
+        [profile("draft")],
+        [profile("twilio-rejected"), profile("in-review"), profile("pending-review")],
+        [profile("twilio-rejected"), profile("twilio-approved", SECONDARY)],
+        [profile("draft", SECONDARY)],
+    ],
+)
+@pytest.mark.parametrize("owner", [SID, None, "", 7])
+def test_an_account_without_an_approved_profile(
+    profiles: list[Any], owner: Any, stub: StubServer, client: TwilioClient
+) -> None:
+    stub.on(ACCOUNT, account(owner_account_sid=owner))
+    stub.on(PROFILES, modern("results", *profiles))
     assert client.fetch_account() == Account(
         state=AccountState.ACTIVE,
         restriction="no compliance profile is approved, so it sends to verified numbers only",
     )
+
+
+@pytest.mark.parametrize(
+    "profiles",
+    [
+        [profile()],
+        [profile("draft"), profile("twilio-approved", "RN" + "f" * 32)],
+        [profile("twilio-approved", None)],
+        [profile(), profile("twilio-rejected", SECONDARY)],
+        [profile("twilio-rejected", SECONDARY), profile("twilio-approved", SECONDARY)],
+    ],
+)
+def test_an_account_with_an_approved_profile(profiles: list[Any], stub: StubServer, client: TwilioClient) -> None:
+    stub.on(ACCOUNT, account())
+    stub.on(PROFILES, modern("results", *profiles))
+    assert client.fetch_account() == Account(state=AccountState.ACTIVE)
+
+
+def test_the_profile_of_a_sub_account_is_its_parents(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(ACCOUNT, account(owner_account_sid=PARENT))
+    assert client.fetch_account() == Account(
+        state=AccountState.ACTIVE, unreadable=("compliance profile: the parent account's",)
+    )
+    assert paths(stub) == [ACCOUNT]
 
 
 def test_a_trial_account(stub: StubServer, client: TwilioClient) -> None:
@@ -351,6 +472,39 @@ def test_profiles_that_may_not_be_read_are_named(
     stub.on(PROFILES, behaviour)
     stub.on(MESSAGES, listing("messages"))
     assert client.fetch_account() == Account(state=AccountState.ACTIVE, unreadable=("compliance profiles",))
+
+
+@pytest.mark.parametrize("of_messages", ["twilio/messaging/messages/list", "twilio/messaging/messages/read"])
+def test_a_restricted_key_misses_what_was_asked_for_and_not_what_proves_it(
+    of_messages: str, stub: StubServer, build: Build
+) -> None:
+    stub.on(ACCOUNT, refusal(401, 20003))
+    stub.on(BALANCE, refusal(401, 20003))
+    stub.on(PROFILES, refusal(401, 20003))
+    stub.on(MESSAGES, refusal(401, 70051, f"required permission {of_messages} is missing"))
+    client = by_key(build)
+    with pytest.raises(PermissionMissingError, match=r"^a standard API key may not read the account; ") as of_account:
+        client.fetch_account()
+    with pytest.raises(PermissionMissingError, match=r"^these credentials may not read the balance$") as of_balance:
+        client.fetch_balance()
+    assert (of_account.value.code, of_balance.value.code) == ("20003", "20003")
+    stub.on(ACCOUNT, account())
+    assert client.fetch_account().unreadable == ("compliance profiles",)
+
+
+def test_a_permission_is_named_by_the_call_that_misses_it(stub: StubServer, build: Build) -> None:
+    stub.on(BALANCE, refusal(401, 70051, "required permission twilio/billing/balance/read is missing"))
+    stub.on(MESSAGES, refusal(401, 70051, "required permission twilio/messaging/messages/list is missing"))
+    with pytest.raises(PermissionMissingError, match=r"^the key lacks the permission twilio/billing/balance/read$"):
+        by_key(build).fetch_balance()
+    assert paths(stub) == [BALANCE]
+
+
+def test_what_refuses_without_twilios_word_proves_nothing(stub: StubServer, build: Build) -> None:
+    stub.on(BALANCE, refusal(401, 20003))
+    stub.on(MESSAGES, stubs.answer(b"<html>blocked</html>", status=403))
+    with pytest.raises(PermissionMissingError, match=r"^Twilio answers HTTP 403$"):
+        by_key(build).fetch_balance()
 
 
 def test_a_standard_key_may_not_read_the_account(stub: StubServer, build: Build) -> None:
@@ -417,7 +571,51 @@ def test_a_balance_that_is_none(body: Any, stub: StubServer, client: TwilioClien
 
 def test_a_sub_account_has_no_balance(stub: StubServer, client: TwilioClient) -> None:
     stub.on(BALANCE, refusal(404, 20404))
+    stub.on(ACCOUNT, account(owner_account_sid=PARENT))
     assert client.fetch_balance() is None
+
+
+def test_a_key_of_a_sub_account_finds_no_balance(stub: StubServer, build: Build) -> None:
+    stub.on(BALANCE, refusal(404, 20404))
+    stub.on(ACCOUNT, refusal(401, 20003))
+    stub.on(MESSAGES, listing("messages"))
+    assert by_key(build).fetch_balance() is None
+
+
+@pytest.mark.parametrize(
+    ("balance", "of_account", "messages", "error"),
+    [
+        (refusal(404, 20404), account(), listing("messages"), NotFoundError),
+        (refusal(404, 20404), account(owner_account_sid=None), listing("messages"), NotFoundError),
+        (refusal(404, 20404), refusal(404, 20404), listing("messages"), NotFoundError),
+        (refusal(404, 20404), refusal(401, 20003), refusal(404, 20404), NotFoundError),
+        (refusal(404, 20004), account(owner_account_sid=PARENT), listing("messages"), NotFoundError),
+        (refusal(404, 99999), account(owner_account_sid=PARENT), listing("messages"), NotFoundError),
+        (stubs.answer({}, status=404), account(owner_account_sid=PARENT), listing("messages"), ProviderError),
+    ],
+)
+def test_a_balance_that_is_not_there_is_no_sub_accounts(
+    balance: stubs.Behaviour,
+    of_account: stubs.Behaviour,
+    messages: stubs.Behaviour,
+    error: type[ProviderError],
+    stub: StubServer,
+    build: Build,
+) -> None:
+    stub.on(BALANCE, balance)
+    stub.on(ACCOUNT, of_account)
+    stub.on(MESSAGES, messages)
+    with pytest.raises(ProviderError) as caught:
+        by_key(build).fetch_balance()
+    assert (type(caught.value), caught.value.reason) == (error, Reason.BAD_RESPONSE)
+
+
+def test_a_wrong_key_finds_no_balance(stub: StubServer, build: Build) -> None:
+    stub.everywhere(refusal(401, 20003))
+    stub.on(BALANCE, refusal(404, 20404))
+    with pytest.raises(ProviderError) as caught:
+        by_key(build).fetch_balance()
+    assert caught.value.reason is Reason.CREDENTIALS_REJECTED
 
 
 def test_a_balance_out_of_scope_is_no_wrong_key(stub: StubServer, build: Build) -> None:
@@ -543,8 +741,25 @@ def test_a_toll_free_verification_out_of_scope(stub: StubServer, build: Build) -
 
 @given(st.text(max_size=40) | st.from_regex(r"\A\+[1-9]\d{6,14}\Z"))
 def test_a_masked_number_shows_little(number: str) -> None:
-    shown = _masked(number).replace("*", "")
-    assert len(shown) <= 1 + 3 + 2
+    masked = mask_number(number)
+    assert len(masked) == len(number)
+    assert len(masked.replace("*", "")) <= 1 + 3 + 2
+
+
+@pytest.mark.parametrize(
+    ("number", "masked"),
+    [
+        ("+14155550100", "+1********00"),
+        ("+4915112345678", "+49*********78"),
+        ("+3511234567", "+351*****67"),
+        ("+99999999999", "+99*******99"),
+        ("015112345678", "**********78"),
+        ("+1", "+1"),
+        ("", ""),
+    ],
+)
+def test_a_number_is_masked_behind_its_country_code(number: str, masked: str) -> None:
+    assert mask_number(number) == masked
 
 
 def pool(stub: StubServer, *, numbers: tuple[str, ...] = (), others: Mapping[str, int] | None = None) -> None:
@@ -607,9 +822,29 @@ def test_a_campaign(states: list[str], problem: str | None, stub: StubServer, cl
     )
 
 
-def test_a_campaign_is_for_the_us_only(stub: StubServer, client: TwilioClient) -> None:
+@pytest.mark.parametrize("countries", [[], ["CA"], ["DE", "GB"]])
+def test_a_campaign_is_for_the_us_only(countries: list[str], stub: StubServer, client: TwilioClient) -> None:
     pool(stub, numbers=("+14155550123",))
+    assert client.fetch_messaging_service(SERVICE, countries=countries) == Sender(
+        label=SERVICE, pool_size=1, unreadable=("A2P campaign: not judged without US in countries",)
+    )
+    assert CAMPAIGNS not in paths(stub)
+
+
+def test_a_long_code_of_canada_needs_a_campaign_for_the_us_only(stub: StubServer, client: TwilioClient) -> None:
+    pool(stub, numbers=("+14165550123",))
+    stub.on(CAMPAIGNS, modern("compliance"))
     assert client.fetch_messaging_service(SERVICE, countries=["CA"]) == Sender(label=SERVICE, pool_size=1)
+    problem = client.fetch_messaging_service(SERVICE, countries=["US"]).registration_problem
+    assert problem == "no A2P campaign is registered"
+
+
+def test_no_campaign_is_missed_where_the_pool_may_not_be_read(stub: StubServer, build: Build) -> None:
+    pool(stub)
+    stub.on(f"{SERVICES}/PhoneNumbers", refusal(403, 20006))
+    assert by_key(build).fetch_messaging_service(SERVICE, countries=["DE"]) == Sender(
+        label=SERVICE, unreadable=("sender pool",)
+    )
 
 
 def test_parts_of_a_messaging_service_out_of_scope(stub: StubServer, build: Build) -> None:
@@ -773,6 +1008,20 @@ def test_inbound_messages_do_not_count(stub: StubServer, client: TwilioClient, n
         {"date_updated": "soon"},
         {"sid": None},
         {"sid": ""},
+        {"sid": "SM1"},
+        {"sid": "SM" + "1" * 33},
+        {"sid": "SM" + "1" * 31 + "\ud800"},
+        {"sid": "SM" + "1" * 31 + "\u0661"},
+        {"sid": "SM" + "1" * 32 + "\n"},
+        {"sid": "SM" + "\x00" * 32},
+        {"sid": "XX" + "1" * 32},
+        {"sid": "SM" + "g" * 32},
+        {"sid": "x" * (2 << 20)},
+        {"sid": 5},
+        {"sid": {"sid": "SM" + "1" * 32}},
+        {"status": "\ud800"},
+        {"direction": "\udfff"},
+        {"date_created": "\ud800"},
     ],
 )
 def test_a_message_that_cannot_be_understood_is_left_out_and_counted(
@@ -783,10 +1032,83 @@ def test_a_message_that_cannot_be_understood_is_left_out_and_counted(
     assert notes.unreadable == 1
 
 
-def test_a_log_of_which_nothing_can_be_understood(stub: StubServer, client: TwilioClient) -> None:
-    stub.on(MESSAGES, listing("messages", message(status="teleported"), message(sid=None)))
+@pytest.mark.parametrize("prefix", ["SM", "MM"])
+def test_a_message_has_a_sid_of_either_kind(prefix: str, stub: StubServer, client: TwilioClient) -> None:
+    sid = prefix + "0123456789abcdefABCDEF0123456789"
+    stub.on(MESSAGES, listing("messages", message(sid=sid)))
+    assert [one.message_id for one in read(client)] == [sid]
+
+
+def test_a_message_that_cannot_be_understood_counts_once(stub: StubServer, client: TwilioClient, notes: Notes) -> None:
+    teleported, without_sid, without_date = message(status="teleported"), message(sid=None), message(date_created=None)
+    stub.on(MESSAGES, listing("messages", teleported, without_sid, without_date | {"sid": sid(9)}, message()))
+    for _ in range(3):
+        assert read(client) == [receipt()]
+    assert notes.unreadable == 3
+    stub.on(
+        MESSAGES, listing("messages", message(sid=None, body="another"), message(sid=sid(8), status="x"), message())
+    )
+    assert read(client) == [receipt()]
+    assert notes.unreadable == 5
+
+
+def test_the_memory_of_messages_that_count_once_is_bounded() -> None:
+    seen = _Seen()
+    assert [seen.add({"n": number}) for number in range(20_000)] == [True] * 20_000
+    assert not seen.add({"n": 19_999})
+    assert not seen.add({"n": 15_000})
+    assert seen.add({"n": 0})
+    assert len(seen._recent) + len(seen._older) <= 10_000
+
+
+def test_an_old_message_that_cannot_be_understood_does_not_count(
+    stub: StubServer, client: TwilioClient, notes: Notes
+) -> None:
+    hours_ago = timedelta(hours=2)
+    old = [
+        message(ago=hours_ago, status="teleported"),
+        message(ago=hours_ago, sid=None),
+        message(ago=hours_ago, direction=None),
+        message(ago=hours_ago),
+        message(date_created=None),  # as old as the one before it
+        message(date_created="x"),
+    ]
+    stub.on(MESSAGES, listing("messages", message(), *old))
+    assert read(client) == [receipt()]
+    assert notes.unreadable == 0
+
+
+def test_what_lies_behind_the_end_of_the_reading_does_not_count(
+    stub: StubServer, client: TwilioClient, notes: Notes
+) -> None:
+    old = [message(ago=timedelta(hours=2))] * 100
+    stub.on(MESSAGES, listing("messages", message(), *old, message(status="teleported"), message(date_created=None)))
+    assert read(client) == [receipt()]
+    assert notes.unreadable == 0
+
+
+@pytest.mark.parametrize("changes", [{"status": "teleported"}, {"sid": None}, {"date_created": None}])
+def test_a_log_of_which_nothing_can_be_understood(
+    changes: dict[str, Any], stub: StubServer, client: TwilioClient, notes: Notes
+) -> None:
+    odd = [message(body=str(number), **({"sid": sid(number)} | changes)) for number in range(5)]
+    stub.on(MESSAGES, listing("messages", *odd))
     with pytest.raises(BadResponseError, match=r"^Twilio's message log cannot be understood$"):
         read(client)
+    assert notes.unreadable == 5
+
+
+def test_a_page_of_few_messages_may_hold_odd_ones_only(stub: StubServer, client: TwilioClient, notes: Notes) -> None:
+    odd = [message(sid=sid(number), status="teleported") for number in range(4)]
+    stub.on(MESSAGES, listing("messages", *odd))
+    assert read(client) == []
+    assert notes.unreadable == 4
+
+
+def test_a_page_of_old_messages_is_understood(stub: StubServer, client: TwilioClient) -> None:
+    old = [message(ago=timedelta(hours=2), status="teleported")] * 5
+    stub.on(MESSAGES, listing("messages", message(), following=f"{MESSAGES}?Page=1"), listing("messages", *old))
+    assert read(client) == [receipt()]
 
 
 @pytest.mark.parametrize(
@@ -813,10 +1135,10 @@ def test_pages_are_followed_with_credentials(stub: StubServer, client: TwilioCli
     following = f"{MESSAGES}?PageSize=1000&Page=1&PageToken=PASM1"
     stub.on(
         MESSAGES,
-        listing("messages", message(sid="SM1"), following=following),
-        listing("messages", message(sid="SM2")),
+        listing("messages", message(sid=sid(1)), following=following),
+        listing("messages", message(sid=sid(2))),
     )
-    assert [one.message_id for one in read(client)] == ["SM1", "SM2"]
+    assert [one.message_id for one in read(client)] == [sid(1), sid(2)]
     assert [request.target for request in stub.requests] == [f"{MESSAGES}?PageSize=1000", following]
     assert [request.basic_auth for request in stub.requests] == [(SID, TOKEN)] * 2
 
@@ -838,7 +1160,7 @@ def test_a_next_page_that_is_none(following: Any, stub: StubServer, client: Twil
 def test_no_page_on_another_host_is_read(stub: StubServer, client: TwilioClient) -> None:
     with StubServer() as evil:
         stub.on(ACCOUNT, account())
-        stub.on(PROFILES, modern("results", {"status": "draft"}, following=f"{evil.url}/v1/CustomerProfiles?Page=1"))
+        stub.on(PROFILES, modern("results", profile("draft"), following=f"{evil.url}/v1/CustomerProfiles?Page=1"))
         with pytest.raises(BadResponseError, match=r"^refused to call an unknown host$"):
             client.fetch_account()
         assert evil.connections == 0
@@ -850,8 +1172,8 @@ def test_a_page_by_its_absolute_url_is_read(host: str, stub: StubServer, client:
     stub.on(ACCOUNT, account())
     stub.on(
         PROFILES,
-        modern("results", {"status": "draft"}, following=following),
-        modern("results", {"status": "twilio-approved"}),
+        modern("results", profile("draft"), following=following),
+        modern("results", profile()),
     )
     assert client.fetch_account() == Account(state=AccountState.ACTIVE)
 
@@ -890,6 +1212,7 @@ def test_no_number_leaves_the_log(stub: StubServer, client: TwilioClient, caplog
     stub.on(NUMBERS, listing("incoming_phone_numbers", phone(NUMBER)))
     stub.on(MESSAGES, listing("messages", message(), message(status="failed", error_code=NUMBER)))
     shown = repr(read(client)) + repr(client.fetch_number(NUMBER)) + caplog.text
+    assert "+49*********78" in shown
     assert NUMBER[1:] not in shown
     assert "123456" not in shown
     assert TOKEN not in shown
@@ -902,6 +1225,99 @@ def test_a_date_is_utc_or_refused(value: Any) -> None:
     except BadResponseError:
         return
     assert moment is None or moment.tzinfo is UTC
+
+
+# ---- what leaves the adapter
+
+
+GOOD: Final[Mapping[str, Any]] = {
+    ACCOUNT: {"sid": SID, "owner_account_sid": SID, "status": "active", "type": "Full"},
+    PROFILES: {"results": [profile()], "meta": {"key": "results", "next_page_url": None}},
+    BALANCE: {"balance": "12.34", "currency": "USD"},
+    ALL_TIME: {"usage_records": [usage("1234.5")], "next_page_uri": None},
+    DAILY: {"usage_records": [usage("2.25")], "next_page_uri": None},
+    NUMBERS: {"incoming_phone_numbers": [phone(TOLL_FREE)], "next_page_uri": None},
+    VERIFICATIONS: {"verifications": [{"status": "TWILIO_APPROVED"}], "meta": {"key": "verifications"}},
+    SERVICES: {"sid": SERVICE, "friendly_name": "codes"},
+    f"{SERVICES}/PhoneNumbers": {"phone_numbers": [{"phone_number": "+14155550123"}], "meta": {"key": "phone_numbers"}},
+    f"{SERVICES}/ShortCodes": {"short_codes": [{"sid": "SC1"}], "meta": {"key": "short_codes"}},
+    f"{SERVICES}/AlphaSenders": {"alpha_senders": [{"sid": "AI1"}], "meta": {"key": "alpha_senders"}},
+    CAMPAIGNS: {"compliance": [{"campaign_status": "VERIFIED"}], "meta": {"key": "compliance"}},
+    COUNTRIES: {"permissions": [{"country_code": "US", "type": "country", "enabled": True}]},
+    MESSAGES: {
+        "messages": [message(), message(sid=sid(2), status="failed", error_code="30007")],
+        "next_page_uri": None,
+    },
+    "/status/api/v2/summary.json": {
+        "components": [{"name": "SMS", "status": "operational", "group": False}],
+        "incidents": [{"name": "x", "status": "new", "impact": "minor", "components": [{"name": "SMS"}]}],
+    },
+}
+
+READINGS: Final[Mapping[str, Callable[[TwilioClient], object]]] = {
+    "account": lambda client: client.fetch_account(),
+    "balance": lambda client: client.fetch_balance(),
+    "spend": lambda client: client.fetch_spend(),
+    "number": lambda client: client.fetch_number(TOLL_FREE),
+    "messaging service": lambda client: client.fetch_messaging_service(SERVICE, countries=["US"]),
+    "country permissions": lambda client: client.fetch_country_permissions(["US"]),
+    "service status": lambda client: client.fetch_service_status(),
+    "messages": read,
+}
+
+
+def spoilt(value: Any, spoil: Callable[[str], str]) -> Iterator[Any]:
+    """Yield a value of JSON once for each text in it, with that text spoilt."""
+    if isinstance(value, str):
+        yield spoil(value)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from (value | {key: other} for other in spoilt(item, spoil))
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from ([*value[:place], other, *value[place + 1 :]] for other in spoilt(item, spoil))
+
+
+def texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif is_dataclass(value):
+        yield from (text for one in fields(value) for text in texts(getattr(value, one.name)))
+    elif isinstance(value, list | tuple):
+        yield from (text for one in value for text in texts(one))
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda text: text + "\ud800",
+        lambda text: "\x1b[31m" + text,
+        lambda text: text + "\n",
+        lambda text: text + NUMBER,
+        lambda text: text + "x" * 5000,
+    ],
+    ids=["surrogate", "control", "line", "number", "long"],
+)
+def test_no_text_that_leaves_is_harmful(
+    reading: str, spoil: Callable[[str], str], stub: StubServer, client: TwilioClient, notes: Notes
+) -> None:
+    for path, body in GOOD.items():
+        stub.on(path, stubs.answer(body))
+    assert READINGS[reading](client)
+    asked = set(paths(stub))
+    for path in asked:
+        for body in spoilt(GOOD[path], spoil):
+            stub.on(path, stubs.answer(body))
+            try:
+                found: Any = READINGS[reading](client)
+            except ProviderError as error:
+                found = [str(error), error.code]
+            for text in [*texts(found), *notes.unmapped]:
+                assert NUMBER[1:] not in text
+                assert len(text) <= 100
+                assert [letter for letter in text if unicodedata.category(letter)[0] == "C"] == []
+        stub.on(path, stubs.answer(GOOD[path]))
 
 
 # ---- the table of codes
@@ -934,7 +1350,6 @@ def test_a_row_is_complete(code: int) -> None:
     row = ERROR_CODES[code]
     assert row.reason in set(Reason) - {Reason.OK}
     assert row.source in (PAGE, LIST)
-    assert row.surface in Surface.SYNC | Surface.ASYNC | Surface.ALERT
 
 
 def test_a_code_has_a_page() -> None:

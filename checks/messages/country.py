@@ -23,7 +23,19 @@ def country_of(number: str) -> str:
 
 
 def mask_number(number: str) -> str:
-    """Return a phone number that a colleague recognises and nobody can call: ``+49********12``."""
-    shown = 3 if number.startswith("+") else 0
+    """Return a phone number that a colleague recognises and nobody can call: ``+49********12``.
+
+    It keeps the country code and the last two digits; the first two of what has no known country code.
+    """
+    shown = _prefix_length(number)
     hidden = max(0, len(number) - shown - 2)
     return f"{number[:shown]}{'*' * hidden}{number[shown + hidden :]}"
+
+
+def _prefix_length(number: str) -> int:
+    if not number.startswith("+"):
+        return 0
+    try:
+        return 1 + len(str(phonenumbers.parse(number, None).country_code))
+    except phonenumbers.NumberParseException:
+        return 3

@@ -51,6 +51,8 @@ _POOL_SIZE: Final = 16
 
 _USER_AGENT: Final = "twofa-exporter"
 
+_CONTENT_CODINGS: Final = ("", "identity", "gzip")  # as the header's whole value; in any case, RFC 9110 section 8.4.1
+
 # urllib3 logs URLs: each request at DEBUG, odd headers at WARNING. Phone numbers stand in URLs.
 _TALKATIVE_LOGGERS: Final = ("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry")
 
@@ -422,6 +424,9 @@ def _is_loopback(host: str) -> bool:
 def _read(response: requests.Response, body_limit_bytes: int) -> Reply:
     if 300 <= response.status_code < 400:
         raise BadResponseError("answered with a redirect, which is not followed")
+    # Only what was asked for: each coding more multiplies what a small answer may unpack to.
+    if response.raw.headers.get("Content-Encoding", "").lower() not in _CONTENT_CODINGS:
+        raise BadResponseError("the answer is compressed in a way that was not asked for")
     body = bytearray()
     for step in response.raw.stream(_STEP_BYTES, decode_content=True):
         body += step

@@ -13,7 +13,7 @@ class Observer(Protocol):
         """Count an error code of the vendor that our table does not hold."""
 
     def message_unreadable(self) -> None:
-        """Count one message of a log that was left out because it cannot be understood."""
+        """Count one message of a log that was left out because it cannot be understood; each is told once."""
 
 
 class NoObserver:

@@ -3,17 +3,26 @@
 API v2, documented on every such page under ``/api``, for one https://status.twilio.com/api (read 2026-11).
 """
 
+import re
 import unicodedata
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from ..clients import Incident, IncidentImpact, ServiceStatus
 from ..errors import BadResponseError, UnreachableError
+from ..reason import Reason
 from ..result import ServiceComponent, ServiceState
-from .http import Http, Reply
+from .http import Http, Reply, origin_of
+from .observer import NoObserver, Observer
+
+T = TypeVar("T")
 
 _MAX_COMPONENTS: Final = 1000  # pages of large vendors list some hundreds; a check watches a few of them
 _MAX_NAME_LENGTH: Final = 80
+
+# Seven digits or more, also in groups: a phone number, or what could be one.
+_LONG_NUMBER: Final = re.compile(r"\+?\d(?:[ ()./-]{0,3}\d){6,}")
 
 _SEVERITY: Final = tuple(ServiceState)  # the least first
 
@@ -24,32 +33,60 @@ _IMPACTS: Final[Mapping[str, IncidentImpact]] = {impact: impact for impact in In
     "maintenance": IncidentImpact.NONE
 }
 
+_STATES: Final[Mapping[str, ServiceState]] = {state: state for state in ServiceState}
+
+_OF_THE_WAY: Final = (Reason.OK, Reason.TIMEOUT, Reason.TLS_FAILED)
+
 
 class StatuspageClient:
     """Reads one page. Says only what the page says: a page that cannot be read is no outage."""
 
-    def __init__(self, url: str, http: Http) -> None:
+    def __init__(self, url: str, *, timeout_seconds: float, observer: Observer | None = None) -> None:
         self._url = f"{url.rstrip('/')}/api/v2/summary.json"
-        self._http = http
+        self._http = Http(
+            {urlsplit(url).netloc: origin_of(url)},
+            timeout_seconds=timeout_seconds,
+            observer=_PageObserver(observer or NoObserver()),
+        )
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._http.close()
 
     def fetch_service_status(self) -> ServiceStatus:
         """Return components and unresolved incidents. Groups of components are left out.
+
+        A state or an impact that is not documented makes nothing but the components that it is about not
+        understood: all, where an incident names none.
 
         Raises UnreachableError, DeadlineExceededError or TLSFailedError when the page cannot be read, and
         BadResponseError when it can, but not be understood.
         """
         summary = _object(self._fetch_summary())
         components: dict[str, ServiceState] = {}
+        incidents: list[Incident] = []
+        not_understood: list[str] = []
         for item in _objects(summary, "components")[:_MAX_COMPONENTS]:
             if item.get("group") is True:
                 continue
-            name, state = _name(item), _state(item)
-            components[name] = max(components.get(name, state), state, key=_SEVERITY.index)
+            name, state = _name(item), _known(_STATES, item.get("status"))
+            if state is None:
+                not_understood.append(name)
+            else:
+                components[name] = max(components.get(name, state), state, key=_SEVERITY.index)
+        for item in _objects(summary, "incidents"):
+            if item.get("status") in _OVER:
+                continue
+            name, impact = _name(item), _known(_IMPACTS, item.get("impact"))
+            touched = _once(_name(part) for part in _objects(item, "components"))
+            if impact is None:
+                not_understood += touched or components
+            else:
+                incidents.append(Incident(name=name, impact=impact, components=touched))
         return ServiceStatus(
             components=tuple(ServiceComponent(component=name, state=state) for name, state in components.items()),
-            incidents=tuple(
-                _incident(item) for item in _objects(summary, "incidents") if item.get("status") not in _OVER
-            ),
+            incidents=tuple(incidents),
+            not_understood=_once(not_understood),
         )
 
     def _fetch_summary(self) -> Any:
@@ -60,37 +97,43 @@ class StatuspageClient:
             raise UnreachableError(f"the status page: {error}") from None
 
 
+class _PageObserver:
+    """Tells what became of requests to a page as what it means for the provider: a refusal is a page out of reach."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def request_done(self, outcome: str) -> None:
+        self._observer.request_done(outcome if outcome in _OF_THE_WAY else Reason.UNREACHABLE)
+
+    def code_unmapped(self, code: str) -> None:
+        self._observer.code_unmapped(code)
+
+    def message_unreadable(self) -> None:
+        self._observer.message_unreadable()
+
+
 def _page_of(reply: Reply) -> Any:
     if reply.status != 200:
         raise UnreachableError(f"the status page answers HTTP {reply.status}")
     return reply.json()
 
 
-def _incident(item: Mapping[str, Any]) -> Incident:
-    impact = item.get("impact")
-    if not isinstance(impact, str) or impact not in _IMPACTS:
-        raise BadResponseError("the status page has an incident of unknown impact")
-    return Incident(
-        name=_name(item),
-        impact=_IMPACTS[impact],
-        components=tuple(dict.fromkeys(_name(part) for part in _objects(item, "components"))),
-    )
+def _known(words: Mapping[str, T], word: Any) -> T | None:
+    return words.get(word) if isinstance(word, str) else None
 
 
-def _state(item: Mapping[str, Any]) -> ServiceState:
-    try:
-        return ServiceState(str(item.get("status")))
-    except ValueError:
-        raise BadResponseError("the status page has a component in an unknown state") from None
+def _once(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
 
 
 def _name(item: Mapping[str, Any]) -> str:
-    """Return a name without what would garble a terminal, a log or a label, and not too long."""
+    """Return a name without what would garble a terminal, a log or a label, without a phone number, not too long."""
     name = item.get("name")
     if not isinstance(name, str):
         raise BadResponseError("the status page has something without a name")
     clean = "".join(letter for letter in name if unicodedata.category(letter)[0] != "C")
-    return " ".join(clean.split())[:_MAX_NAME_LENGTH] or "unnamed"
+    return _LONG_NUMBER.sub("***", " ".join(clean.split()))[:_MAX_NAME_LENGTH] or "unnamed"
 
 
 def _objects(parent: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:

@@ -4,35 +4,35 @@ Facts are from Twilio's OpenAPI documents (github.com/twilio/twilio-oai d50069b,
 and the source of its SDK 9.13.0; each is named where it is used.
 """
 
+import json
 import logging
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
-from enum import Flag, auto
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar
-from urllib.parse import urlsplit
 
-import phonenumbers
 from pydantic import BeforeValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..clients import Account, AccountState, CountryPermissions, Money, RecentSpend, Sender, ServiceStatus
 from ..errors import BadResponseError, NotFoundError, PermissionMissingError, ProviderError
-from ..messages import Receipt, Status, country_of
+from ..messages import Receipt, Status, country_of, mask_number
 from ..reason import Reason
 from ..settings import ProviderSettings, SecretSetting, Url
-from .http import BODY_LIMIT_BYTES, Http, Reply, origin_of, reason_for_status
+from .http import BODY_LIMIT_BYTES, Http, Reply, reason_for_status
 from .observer import NoObserver, Observer
 from .statuspage import StatuspageClient
 
 if TYPE_CHECKING:
     from twilio.rest import Client
+    from twilio.rest.api.v2010.account import AccountInstance
 
 T = TypeVar("T")
 
@@ -40,20 +40,11 @@ T = TypeVar("T")
 # ---- error codes
 
 
-class Surface(Flag):
-    """Where a code shows up."""
-
-    SYNC = auto()  # in the answer to a call
-    ASYNC = auto()  # on a message, after the call was accepted
-    ALERT = auto()  # in the alert log only
-
-
 @dataclass(frozen=True, slots=True)
 class ErrorCode:
     """What one of Twilio's codes means to us."""
 
     reason: Reason
-    surface: Surface
     source: str  # where its meaning was read; the reason is our own conclusion from it
 
 
@@ -68,15 +59,11 @@ def error_page(code: int) -> str:
     return f"https://www.twilio.com/docs/api/errors/{code}"
 
 
-def _expand(
-    *rows: tuple[Reason, Surface, str, Sequence[int]],
-) -> Mapping[int, ErrorCode]:
-    return MappingProxyType(
-        {code: ErrorCode(reason, surface, source) for reason, surface, source, codes in rows for code in codes}
-    )
+def _expand(*rows: tuple[Reason, str, Sequence[int]]) -> Mapping[int, ErrorCode]:
+    return MappingProxyType({code: ErrorCode(reason, source) for reason, source, codes in rows for code in codes})
 
 
-_R, _S, _A, _L = Reason, Surface.SYNC, Surface.ASYNC, Surface.ALERT
+_R = Reason
 
 # Twilio says of its codes that they are subject to change and no contract (twilio-oai, Message.error_code).
 # So this is data: settings override it, and a code that is not here is passed on as unmapped.
@@ -86,88 +73,92 @@ _R, _S, _A, _L = Reason, Surface.SYNC, Surface.ASYNC, Surface.ALERT
 # fmt: off
 ERROR_CODES: Final = _expand(
     # credentials
-    (_R.CREDENTIALS_REJECTED, _S, PAGE, [20003]),  # wrong SID, token or key; or beyond a standard key
-    (_R.CREDENTIALS_REJECTED, _S, PAGE, [70051]),  # no such key; but PERMISSION_MISSING when it names one
-    (_R.PERMISSION_MISSING, _S, LIST, [20006]),  # access denied, insufficient privileges
-    (_R.CREDENTIALS_REJECTED, _S, LIST, [20008]),  # test credentials, which may read nothing
-    (_R.CREDENTIALS_REJECTED, _S, LIST, [20151, 20101, 20104, 20107]),  # access token invalid, expired
-    (_R.CREDENTIALS_REJECTED, _S, LIST, [60001]),  # downstream authentication failed for this account
+    (_R.CREDENTIALS_REJECTED, PAGE, [20003]),  # wrong SID, token or key; or beyond a standard key
+    (_R.CREDENTIALS_REJECTED, PAGE, [70051]),  # no such key; but PERMISSION_MISSING when it names one
+    (_R.PERMISSION_MISSING, LIST, [20006]),  # access denied, insufficient privileges
+    (_R.CREDENTIALS_REJECTED, LIST, [20008]),  # test credentials, which may read nothing
+    (_R.CREDENTIALS_REJECTED, LIST, [20151, 20101, 20104, 20107]),  # access token invalid, expired
+    (_R.CREDENTIALS_REJECTED, LIST, [60001]),  # downstream authentication failed for this account
     # account
-    (_R.ACCOUNT_SUSPENDED, _S, PAGE, [20403]),  # suspended or closed
-    (_R.ACCOUNT_SUSPENDED, _S, PAGE, [20005]),  # not active: out of funds, or trial not activated
-    (_R.ACCOUNT_SUSPENDED, _S | _L, PAGE, [10001]),  # not active: balance, parent suspended, policy
-    (_R.ACCOUNT_SUSPENDED, _S | _A, PAGE, [90010]),  # not active
-    (_R.ACCOUNT_SUSPENDED, _A, PAGE, [30002]),  # suspended between queueing and sending
-    (_R.ACCOUNT_RESTRICTED, _S, LIST, [20010]),  # action disabled for the account
-    (_R.ACCOUNT_RESTRICTED, _S, LIST, [10002]),  # a trial account does not support the feature
-    (_R.ACCOUNT_RESTRICTED, _S, PAGE, [21608]),  # To not verified: trial account, or no approved compliance profile
-    (_R.ACCOUNT_RESTRICTED, _S, LIST, [21607]),  # From must be the trial number
-    (_R.ACCOUNT_RESTRICTED, _S | _L, LIST, [21219, 14111]),  # To not verified (trial), voice and TwiML
-    (_R.ACCOUNT_RESTRICTED, _S | _A, PAGE, [572005]),  # trial: recipient added but not verified
-    (_R.ACCOUNT_RESTRICTED, _S, PAGE, [60238]),  # verification blocked: account review
-    (_R.ACCOUNT_RESTRICTED, _S, LIST, [60204, 60223]),  # feature not enabled, channel disabled
-    (_R.ACCOUNT_RESTRICTED, _S, LIST, [60600, 60601, 60606, 60699]),  # Lookup: no coverage, not approved, off
+    (_R.ACCOUNT_SUSPENDED, PAGE, [20403]),  # suspended or closed
+    (_R.ACCOUNT_SUSPENDED, PAGE, [20005]),  # not active: out of funds, or trial not activated
+    (_R.ACCOUNT_SUSPENDED, PAGE, [10001]),  # not active: balance, parent suspended, policy
+    (_R.ACCOUNT_SUSPENDED, PAGE, [90010]),  # not active
+    (_R.ACCOUNT_SUSPENDED, PAGE, [30002]),  # suspended between queueing and sending
+    (_R.ACCOUNT_RESTRICTED, LIST, [20010]),  # action disabled for the account
+    (_R.ACCOUNT_RESTRICTED, LIST, [10002]),  # a trial account does not support the feature
+    (_R.ACCOUNT_RESTRICTED, PAGE, [21608]),  # To not verified: trial account, or no approved compliance profile
+    (_R.ACCOUNT_RESTRICTED, LIST, [21607]),  # From must be the trial number
+    (_R.ACCOUNT_RESTRICTED, LIST, [21219, 14111]),  # To not verified (trial), voice and TwiML
+    (_R.ACCOUNT_RESTRICTED, PAGE, [572005]),  # trial: recipient added but not verified
+    (_R.ACCOUNT_RESTRICTED, PAGE, [60238]),  # verification blocked: account review
+    (_R.ACCOUNT_RESTRICTED, LIST, [60204, 60223]),  # feature not enabled, channel disabled
+    (_R.ACCOUNT_RESTRICTED, LIST, [60600, 60601, 60606, 60699]),  # Lookup: no coverage, not approved, off
     # countries
-    (_R.COUNTRY_NOT_PERMITTED, _S, LIST, [21408]),  # messaging geographic permission is off
-    (_R.COUNTRY_NOT_PERMITTED, _S, PAGE, [60605]),  # Verify geographic permission is off
-    (_R.COUNTRY_NOT_PERMITTED, _S, LIST, [60220]),  # China needs vetting of the use case
+    (_R.COUNTRY_NOT_PERMITTED, LIST, [21408]),  # messaging geographic permission is off
+    (_R.COUNTRY_NOT_PERMITTED, PAGE, [60605]),  # Verify geographic permission is off
+    (_R.COUNTRY_NOT_PERMITTED, LIST, [60220]),  # China needs vetting of the use case
     # recipient
-    (_R.RECIPIENT_INVALID, _S, LIST, [21211]),  # To is invalid
-    (_R.RECIPIENT_INVALID, _S, PAGE, [21265, 21266]),  # To is a short code, To equals From
-    (_R.RECIPIENT_INVALID, _A, LIST, [30005]),  # unknown handset
-    (_R.RECIPIENT_LANDLINE, _S, LIST, [21614]),  # not a mobile number
-    (_R.RECIPIENT_LANDLINE, _S, PAGE, [21635]),  # a landline, in countries where Twilio refuses
-    (_R.RECIPIENT_LANDLINE, _S, PAGE, [60205]),  # Verify: landline
-    (_R.RECIPIENT_LANDLINE, _A, PAGE, [30006]),  # landline or unreachable carrier
-    (_R.RECIPIENT_OPTED_OUT, _S | _A, LIST, [21610]),  # STOP
-    (_R.RECIPIENT_UNREACHABLE, _A, PAGE, [30003]),  # off, no signal, roaming
-    (_R.RECIPIENT_BLOCKED, _A, LIST, [30004]),  # blocked by the destination
+    (_R.RECIPIENT_INVALID, LIST, [21211]),  # To is invalid
+    (_R.RECIPIENT_INVALID, PAGE, [21265, 21266]),  # To is a short code, To equals From
+    (_R.RECIPIENT_INVALID, LIST, [30005]),  # unknown handset
+    (_R.RECIPIENT_LANDLINE, LIST, [21614]),  # not a mobile number
+    (_R.RECIPIENT_LANDLINE, PAGE, [21635]),  # a landline, in countries where Twilio refuses
+    (_R.RECIPIENT_LANDLINE, PAGE, [60205]),  # Verify: landline
+    (_R.RECIPIENT_LANDLINE, PAGE, [30006]),  # landline or unreachable carrier
+    (_R.RECIPIENT_OPTED_OUT, LIST, [21610]),  # STOP
+    (_R.RECIPIENT_UNREACHABLE, PAGE, [30003]),  # off, no signal, roaming
+    (_R.RECIPIENT_BLOCKED, LIST, [30004]),  # blocked by the destination
     # sender
-    (_R.SENDER_INVALID, _S, PAGE, [21612]),  # To cannot be reached from this From
-    (_R.SENDER_INVALID, _S, LIST, [21212, 21601, 21616, 21657]),  # From invalid, without SMS, ambiguous
-    (_R.SENDER_INVALID, _S, PAGE, [21606, 21659, 21660, 21661]),  # From not of this account, or without SMS
-    (_R.SENDER_INVALID, _S, LIST, [21701, 21705, 21702, 21704]),  # messaging service missing, unavailable, empty
-    (_R.SENDER_INVALID, _S | _A, LIST, [21703]),  # messaging service: no suitable sender
-    (_R.SENDER_UNREGISTERED, _A, LIST, [30018, 30024]),  # sender id not registered, not provisioned
-    (_R.SENDER_UNREGISTERED, _A, LIST, [30032]),  # toll-free number not verified
-    (_R.SENDER_UNREGISTERED, _L, LIST, range(30440, 30450)),  # verification of a number rejected
-    (_R.SENDER_UNREGISTERED, _L, PAGE, [30451, 30879]),  # as before
-    (_R.SENDER_UNREGISTERED, _A, LIST, [30034, 30035, 30033]),  # A2P number not registered, campaign suspended
-    (_R.SENDER_UNREGISTERED, _S, LIST, [21729]),  # A2P campaign suspended
+    (_R.SENDER_INVALID, PAGE, [21612]),  # To cannot be reached from this From
+    (_R.SENDER_INVALID, LIST, [21212, 21601, 21616, 21657]),  # From invalid, without SMS, ambiguous
+    (_R.SENDER_INVALID, PAGE, [21606, 21659, 21660, 21661]),  # From not of this account, or without SMS
+    (_R.SENDER_INVALID, LIST, [21701, 21705, 21702, 21704]),  # messaging service missing, unavailable, empty
+    (_R.SENDER_INVALID, LIST, [21703]),  # messaging service: no suitable sender
+    (_R.SENDER_UNREGISTERED, LIST, [30018, 30024]),  # sender id not registered, not provisioned
+    (_R.SENDER_UNREGISTERED, LIST, [30032]),  # toll-free number not verified
+    (_R.SENDER_UNREGISTERED, LIST, range(30440, 30450)),  # verification of a number rejected
+    (_R.SENDER_UNREGISTERED, PAGE, [30451, 30879]),  # as before
+    (_R.SENDER_UNREGISTERED, LIST, [30034, 30035, 30033]),  # A2P number not registered, campaign suspended
+    (_R.SENDER_UNREGISTERED, LIST, [21729]),  # A2P campaign suspended
     # rates
-    (_R.RATE_LIMITED, _S, PAGE, [20429]),  # too many concurrent requests
-    (_R.RATE_LIMITED, _S, LIST, [21611, 60616]),  # From has filled its queue; Lookup
-    (_R.RATE_LIMITED, _A, LIST, [30001, 30022, 30023, 30027]),  # queue overflow, A2P rate, daily caps
-    (_R.RATE_LIMITED, _A, PAGE, [14107]),  # too many messages between two numbers
-    (_R.TOO_MANY_ATTEMPTS, _S, PAGE, [60202, 60203]),  # Verify: five checks, five sends in ten minutes
-    (_R.TOO_MANY_ATTEMPTS, _S, LIST, [60212]),  # Verify: concurrent requests for one number
+    (_R.RATE_LIMITED, PAGE, [20429]),  # too many concurrent requests
+    (_R.RATE_LIMITED, LIST, [21611, 60616]),  # From has filled its queue; Lookup
+    (_R.RATE_LIMITED, LIST, [30001, 30022, 30023, 30027]),  # queue overflow, A2P rate, daily caps
+    (_R.RATE_LIMITED, PAGE, [14107]),  # too many messages between two numbers
+    (_R.TOO_MANY_ATTEMPTS, PAGE, [60202, 60203]),  # Verify: five checks, five sends in ten minutes
+    (_R.TOO_MANY_ATTEMPTS, LIST, [60212]),  # Verify: concurrent requests for one number
     # on the way
-    (_R.DELIVERY_SLOW, _A, PAGE, [30036]),  # expired in Twilio's queue
-    (_R.OPERATOR_BLOCKING, _A, LIST, [30007]),  # filtered
-    (_R.OPERATOR_BLOCKING, _S, LIST, [21618]),  # text filtered by all operators
-    (_R.DELIVERY_FAILING, _A, LIST, [30008, 30017, 30410]),  # operator: unknown error, congestion, timeout
-    (_R.DELIVERY_FAILING, _A, LIST, [30010]),  # dearer than MaxPrice
-    (_R.DELIVERY_FAILING, _A, PAGE, [30038]),  # a Twilio number may not receive codes: no fault of the recipient's
-    (_R.SMS_PUMPING, _S | _A, LIST, [30450]),  # pumping protection, temporary
-    (_R.SMS_PUMPING, _S | _A, PAGE, [60410]),  # Verify Fraud Guard
-    (_R.SMS_PUMPING, _S, PAGE, [60413]),  # Verify device intelligence
+    (_R.DELIVERY_SLOW, PAGE, [30036]),  # expired in Twilio's queue
+    (_R.OPERATOR_BLOCKING, LIST, [30007]),  # filtered
+    (_R.OPERATOR_BLOCKING, LIST, [21618]),  # text filtered by all operators
+    (_R.DELIVERY_FAILING, LIST, [30008, 30017, 30410]),  # operator: unknown error, congestion, timeout
+    (_R.DELIVERY_FAILING, LIST, [30010]),  # dearer than MaxPrice
+    (_R.DELIVERY_FAILING, PAGE, [30038]),  # a Twilio number may not receive codes: no fault of the recipient's
+    (_R.SMS_PUMPING, LIST, [30450]),  # pumping protection, temporary
+    (_R.SMS_PUMPING, PAGE, [60410]),  # Verify Fraud Guard
+    (_R.SMS_PUMPING, PAGE, [60413]),  # Verify device intelligence
     # Twilio itself
-    (_R.PROVIDER_OUTAGE, _S, LIST, [20500, 20503]),  # internal error, unavailable
-    (_R.PROVIDER_OUTAGE, _S | _A, PAGE, [30500]),  # internal error
-    (_R.PROVIDER_OUTAGE, _S | _A, LIST, [30020, 30021, 21730]),  # internal error, maintenance
-    (_R.RECEIPTS_MISSING, _L, LIST, [11200, 11205, 11210, 15003]),  # nobody takes the callbacks
-    (_R.RECEIPTS_MISSING, _L, PAGE, [57012]),  # the receiver of callbacks refuses the signature
+    (_R.PROVIDER_OUTAGE, LIST, [20500, 20503]),  # internal error, unavailable
+    (_R.PROVIDER_OUTAGE, PAGE, [30500]),  # internal error
+    (_R.PROVIDER_OUTAGE, LIST, [30020, 30021, 21730]),  # internal error, maintenance
+    (_R.RECEIPTS_MISSING, LIST, [11200, 11205, 11210, 15003]),  # nobody takes the callbacks
+    (_R.RECEIPTS_MISSING, PAGE, [57012]),  # the receiver of callbacks refuses the signature
     # the caller
-    (_R.BAD_RESPONSE, _S, PAGE, [20404]),  # no such resource: what NotFoundError says, which 404s become
-    (_R.INTERNAL, _S, LIST, [20004, 20422, 20001, 70002]),  # method, parameter or SID invalid
-    (_R.INTERNAL, _S, LIST, [21604, 21603, 21624, 90007]),  # To, From missing; validity period invalid
-    (_R.INTERNAL, _S, LIST, [21609, 21619, 21602, 21617]),  # callback URL invalid; text missing, too long
-    (_R.INTERNAL, _S, LIST, [60200]),  # Verify: parameter invalid
+    (_R.BAD_RESPONSE, PAGE, [20404]),  # no such resource: what NotFoundError says, which 404s become
+    (_R.INTERNAL, LIST, [20004, 20422, 20001, 70002]),  # method, parameter or SID invalid
+    (_R.INTERNAL, LIST, [21604, 21603, 21624, 90007]),  # To, From missing; validity period invalid
+    (_R.INTERNAL, LIST, [21609, 21619, 21602, 21617]),  # callback URL invalid; text missing, too long
+    (_R.INTERNAL, LIST, [60200]),  # Verify: parameter invalid
 )
 # fmt: on
 
+_NO_SUCH_RESOURCE: Final = "20404"
+
 # "required permission twilio/messaging/messages/list is missing": https://www.twilio.com/docs/api/errors/70051
-_MISSING_PERMISSION: Final = re.compile(r"required permission \W?([\w/.-]{1,100}?)\W? is missing", re.ASCII)
+_NOT_AUTHORIZED: Final = 70051
+_MISSING_PERMISSION: Final = re.compile(r"required permission \W?(twilio/[a-z0-9/_-]{1,100})\W? is missing", re.ASCII)
+_NUMBER_LIKE: Final = re.compile(r"\d{3}|(\d\D*){5}")  # no permission has many digits, and a phone number does
 
 
 # ---- settings
@@ -220,6 +211,7 @@ _LOG_PAGE_LIMIT_BYTES: Final = 4 * BODY_LIMIT_BYTES  # 1000 messages of 1600 esc
 
 _SLACK: Final = timedelta(minutes=1)
 _OLD_IN_A_ROW: Final = 100
+_SOME_ROWS: Final = 5
 
 _SERVICE_SID: Final = re.compile(r"MG[0-9a-fA-F]{32}")
 _TOLL_FREE: Final = re.compile(r"\+1(800|833|844|855|866|877|888)\d{7}")
@@ -228,6 +220,13 @@ _TOTAL: Final = "totalprice"  # the usage category that sums up all others
 
 _TRIAL: Final = "a trial account sends to verified numbers only"
 _NO_PROFILE: Final = "no compliance profile is approved, so it sends to verified numbers only"
+_PROFILE_OF_PARENT: Final = "compliance profile: the parent account's"
+
+# The policy of a secondary profile, which an account makes for its own customers and which does not stand for
+# the account itself: https://www.twilio.com/docs/messaging/compliance/a2p-10dlc/onboarding-isv-api (read 2026-11).
+_SECONDARY_PROFILE: Final = "RNdfbf3fae0e1107f8aded0e7cead80bf5"
+
+_CAMPAIGN_NOT_JUDGED: Final = "A2P campaign: not judged without US in countries"
 
 _KEY_MAY_NOT_READ_ACCOUNT: Final = (
     "a standard API key may not read the account; use the Auth Token or a main key, or remove this check"
@@ -254,18 +253,14 @@ class TwilioClient:
             timeout_seconds=settings.timeout,
             observer=observer,
         )
-        self._page_http = Http(
-            {urlsplit(settings.status_page).netloc: origin_of(settings.status_page)},
-            timeout_seconds=settings.timeout,
-            observer=observer,
-        )
-        self._page = StatuspageClient(settings.status_page, self._page_http)
+        self._page = StatuspageClient(settings.status_page, timeout_seconds=settings.timeout, observer=observer)
+        self._unreadable = _Seen()
         self._sdk = _build_sdk(settings, self._http, self._refusal)
 
     def close(self) -> None:
         """Close the idle connections."""
         self._http.close()
-        self._page_http.close()
+        self._page.close()
 
     def fetch_service_status(self) -> ServiceStatus:
         """Return what Twilio's status page says."""
@@ -273,7 +268,7 @@ class TwilioClient:
 
     def verify_credentials(self) -> None:
         """Read one message, which the Auth Token and standard API keys may do."""
-        for _ in self._log_pages(page_size=1):
+        for _ in self._log_pages(page_size=1, body_limit_bytes=BODY_LIMIT_BYTES):
             return
 
     def fetch_account(self) -> Account:
@@ -282,29 +277,42 @@ class TwilioClient:
         A standard API key may not read ``/Accounts`` and is refused with the code of a wrong secret
         (https://www.twilio.com/docs/iam/api-keys): another call tells the two apart.
         """
-        refusal = _KEY_MAY_NOT_READ_ACCOUNT if self._uses_key else "these credentials may not read the account"
-        account = self._ask(self._sdk.api.v2010.accounts(self._account_sid).fetch, refusal)
+        account = self._ask_for_account()
         state = _account_state(account.status)
         if state is not AccountState.ACTIVE:
             return Account(state=state)
         if _text(account.type, "account type") == "Trial":
             return Account(state=state, restriction=_TRIAL)
+        if _has_parent(account):
+            return Account(state=state, unreadable=(_PROFILE_OF_PARENT,))
         profiles = self._readable(
             lambda: self._sdk.trusthub.v1.customer_profiles.list(limit=_PAGE_SIZE, page_size=_PAGE_SIZE)
         )
         if profiles is None:
             return Account(state=state, unreadable=("compliance profiles",))
         # Without an approved one the account behaves like a trial: https://www.twilio.com/docs/api/errors/21608
-        approved = [str(profile.status) == "twilio-approved" for profile in profiles]
-        return Account(state=state, restriction=None if any(approved) or not approved else _NO_PROFILE)
+        return Account(state=state, restriction=None if _has_approved(profiles) else _NO_PROFILE)
+
+    def _ask_for_account(self) -> "AccountInstance":
+        refusal = _KEY_MAY_NOT_READ_ACCOUNT if self._uses_key else "these credentials may not read the account"
+        return self._ask(self._sdk.api.v2010.accounts(self._account_sid).fetch, refusal)
 
     def fetch_balance(self) -> Money | None:
         """Return the balance; None for a sub-account, which has none (twilio-oai: Balance)."""
         try:
             balance = self._ask(self._sdk.balance.fetch, "these credentials may not read the balance")
-        except NotFoundError:
+        except NotFoundError as error:
+            if error.code != _NO_SUCH_RESOURCE or not self._may_be_sub_account():
+                raise
             return None
         return Money(amount=_number(balance.balance, "balance"), currency=_currency(balance.currency))
+
+    def _may_be_sub_account(self) -> bool:
+        """Return whether the account has a parent. Valid credentials that may not read that are taken for a yes."""
+        try:
+            return _has_parent(self._ask_for_account())
+        except PermissionMissingError:
+            return True
 
     def fetch_spend(self) -> RecentSpend | None:
         """Return spend from the usage records, sub-accounts included since they draw on the same balance.
@@ -336,7 +344,7 @@ class TwilioClient:
             lambda: self._sdk.incoming_phone_numbers.list(phone_number=number, limit=20),
             "these credentials may not read phone numbers",
         )
-        label = _masked(number)
+        label = mask_number(number)
         ours = next((entry for entry in found if entry.phone_number == number), None)  # the filter finds parts too
         if ours is None:
             return Sender(label=label, exists=False)
@@ -374,7 +382,10 @@ class TwilioClient:
         if pool is None:
             unreadable.append("sender pool")
         problem = None
-        if "US" in countries and (pool is None or pool.has_us_long_code):
+        if "US" not in countries:
+            if pool is not None and pool.has_us_long_code:
+                unreadable.append(_CAMPAIGN_NOT_JUDGED)
+        elif pool is None or pool.has_long_code:
             campaigns = self._readable(lambda: service.us_app_to_person.list(limit=_PAGE_SIZE))
             if campaigns is None:
                 unreadable.append("A2P campaign")
@@ -413,22 +424,36 @@ class TwilioClient:
         since Twilio changes a message after its delivery too (twilio-oai: Message).
 
         A message that cannot be understood (no date, a status that is not documented) is left out and told
-        to the observer, so that it costs neither the log nor goes unnoticed; a page on which none can be
-        understood is a BadResponseError.
+        to the observer, once and unless it is old, so that it costs neither the log nor goes unnoticed. A page
+        of some messages on which none can be understood is a BadResponseError.
         """
         old_in_a_row = 0
-        for rows in self._log_pages(page_size=_PAGE_SIZE):
-            messages = [message for row in rows if (message := self._understand(row))]
-            if rows and not messages:
-                raise BadResponseError("Twilio's message log cannot be understood")
-            for message in messages:
-                old_in_a_row = old_in_a_row + 1 if message.last_at < since - _SLACK else 0
+        for rows in self._log_pages(page_size=_PAGE_SIZE, body_limit_bytes=_LOG_PAGE_LIMIT_BYTES):
+            understood = 0
+            for row in rows:
+                try:
+                    dates = _dates(row)
+                    old_in_a_row = old_in_a_row + 1 if dates.last_at < since - _SLACK else 0
+                    receipt = _receipt(row, dates.created_at, self._failure) if dates.created_at >= since else None
+                except BadResponseError:
+                    if not old_in_a_row:  # without a date it is as old as the one before it
+                        self._note_unreadable(row)
+                    continue
+                understood += 1
                 if old_in_a_row >= _OLD_IN_A_ROW:
                     return
-                if message.receipt is not None and message.created_at >= since:
-                    yield message.receipt
+                if receipt is not None:
+                    yield receipt
+            if not understood and len(rows) >= _SOME_ROWS:
+                raise BadResponseError("Twilio's message log cannot be understood")
 
-    def _log_pages(self, *, page_size: int) -> Iterator[list[dict[str, Any]]]:
+    def _note_unreadable(self, row: Mapping[str, Any]) -> None:
+        sid = row.get("sid")
+        is_told_by_sid = isinstance(sid, str) and _MESSAGE_SID.fullmatch(sid)
+        if self._unreadable.add(sid if is_told_by_sid else row):
+            self._observer.message_unreadable()
+
+    def _log_pages(self, *, page_size: int, body_limit_bytes: int) -> Iterator[list[dict[str, Any]]]:
         """Yield the pages of the message log, each as the objects of its JSON.
 
         The SDK's own message objects are not made: one odd date would end the whole listing.
@@ -448,26 +473,19 @@ class TwilioClient:
         api = self._sdk.api.v2010
         uri = f"/Accounts/{self._account_sid}/Messages.json"
         seen: set[str] = set()
-        with _documented_shape():
+        with _documented_shape(), _body_limit(body_limit_bytes):
             page: Page | None = Rows(api, api.page("GET", uri, params={"PageSize": page_size}))
         while page is not None:
             with _documented_shape():
                 rows = list(page)
             yield rows
-            with _documented_shape():
+            with _documented_shape(), _body_limit(body_limit_bytes):
                 following = page.next_page_url
                 if following in seen:
                     raise BadResponseError("Twilio's message log pages in a circle")
                 if following is not None:
                     seen.add(following)
                 page = page.next_page()
-
-    def _understand(self, row: Mapping[str, Any]) -> "_Message | None":
-        try:
-            return _message(row, self._failure)
-        except BadResponseError:
-            self._observer.message_unreadable()
-            return None
 
     def _failure(self, code: int) -> tuple[Reason, bool]:
         """Return why a message with this code failed, and whether that is known."""
@@ -487,7 +505,11 @@ class TwilioClient:
             if error.reason is not Reason.CREDENTIALS_REJECTED:
                 raise
             code = error.code
-        self.verify_credentials()
+        try:
+            self.verify_credentials()
+        except PermissionMissingError as error:
+            if error.code is None:  # not Twilio's word
+                raise
         raise PermissionMissingError(refusal, code=code)
 
     def _readable(self, call: Callable[[], T]) -> T | None:
@@ -507,21 +529,22 @@ class TwilioClient:
         if code is None:
             return _error(by_status, detail, None)  # not Twilio's envelope: even a 404 is not Twilio's word
         detail = f"{detail}, code {code}"
-        permission = _MISSING_PERMISSION.search(sentence)
-        if permission is not None:
-            return PermissionMissingError(f"the key lacks the permission {permission[1]}", code=str(code))
+        has_failed = by_status is Reason.PROVIDER_OUTAGE  # then its code does not tell of us
+        if code not in self._overrides and code not in ERROR_CODES:
+            self._observer.code_unmapped(str(code))
+        if reply.status == 404:
+            return NotFoundError(detail, code=str(code))
+        if code == _NOT_AUTHORIZED and not has_failed and (permission := _missing_permission(sentence)):
+            return PermissionMissingError(f"the key lacks the permission {permission}", code=str(code))
         if code in self._overrides:
             return _error(self._overrides[code], detail, code)
-        if code in ERROR_CODES:
-            return _error(ERROR_CODES[code].reason, detail, code, is_missing=reply.status == 404)
-        self._observer.code_unmapped(str(code))
-        return _error(by_status, detail, code, is_missing=reply.status == 404)
+        if code in ERROR_CODES and not has_failed:
+            return _error(ERROR_CODES[code].reason, detail, code)
+        return _error(by_status, detail, code)
 
 
-def _error(reason: Reason, detail: str, code: int | None, *, is_missing: bool = False) -> ProviderError:
+def _error(reason: Reason, detail: str, code: int | None) -> ProviderError:
     given = None if code is None else str(code)
-    if is_missing:
-        return NotFoundError(detail, code=given)
     if reason is Reason.PERMISSION_MISSING:
         return PermissionMissingError(detail, code=given)
     return ProviderError(reason, detail, code=given)
@@ -537,6 +560,12 @@ def _envelope(reply: Reply) -> tuple[int | None, str]:
         return None, ""
     sentence = payload.get("message", payload.get("detail"))
     return _code(payload.get("code")), sentence if isinstance(sentence, str) else ""
+
+
+def _missing_permission(sentence: str) -> str | None:
+    """Return the permission that a sentence of Twilio's names. Nothing else of it is ever passed on."""
+    found = _MISSING_PERMISSION.search(sentence)
+    return None if found is None or _NUMBER_LIKE.search(found[1]) else found[1]
 
 
 def _code(value: Any) -> int | None:
@@ -571,7 +600,6 @@ def _build_sdk(settings: TwilioSettings, http: Http, refusal: Callable[[Reply], 
             timeout: float | None = None,  # noqa: ARG002  # ours rules
             allow_redirects: bool = False,  # noqa: ARG002  # never
         ) -> Response:
-            is_log = urlsplit(uri).path.endswith("/Messages.json")
             reply = http.request(
                 method,
                 uri,
@@ -579,7 +607,7 @@ def _build_sdk(settings: TwilioSettings, http: Http, refusal: Callable[[Reply], 
                 data=data,
                 headers=headers,
                 auth=auth,
-                body_limit_bytes=_LOG_PAGE_LIMIT_BYTES if is_log else BODY_LIMIT_BYTES,
+                body_limit_bytes=_body_limit_bytes.get(),
             )
             problem = refusal(reply)
             if problem is not None:
@@ -594,6 +622,19 @@ def _build_sdk(settings: TwilioSettings, http: Http, refusal: Callable[[Reply], 
         http_client=Transport(logger, is_async=False),
         environment=_NO_ENVIRONMENT,
     )
+
+
+_body_limit_bytes: ContextVar[int] = ContextVar("body_limit_bytes", default=BODY_LIMIT_BYTES)
+
+
+@contextmanager
+def _body_limit(count: int) -> Iterator[None]:
+    """Let the SDK's calls inside read so many bytes of an answer."""
+    token = _body_limit_bytes.set(count)
+    try:
+        yield
+    finally:
+        _body_limit_bytes.reset(token)
 
 
 @contextmanager
@@ -654,19 +695,25 @@ def _account_state(value: Any) -> AccountState:
         raise BadResponseError("Twilio gives an unknown account status") from None
 
 
-def _masked(number: str) -> str:
-    """Return a number with its country code and its last two digits only."""
-    try:
-        code = str(phonenumbers.parse(number, None).country_code)
-    except phonenumbers.NumberParseException:
-        code = ""
-    hidden = max(0, len(number) - 1 - len(code) - 2)
-    return f"+{code}{'*' * hidden}{number[-2:]}"
+def _has_parent(account: "AccountInstance") -> bool:
+    owner = account.owner_account_sid  # an account without a parent owns itself (twilio-oai: Account)
+    return isinstance(owner, str) and owner not in ("", account.sid)
+
+
+def _has_approved(profiles: Sequence[Any]) -> bool:
+    """Return whether an account's own profile is approved.
+
+    Where only secondary ones are to be seen, an approved one will do: it needs an approved primary one
+    (https://www.twilio.com/docs/trust-hub/trusthub-rest-api/api-create-secondary-customer-profile).
+    """
+    own = [profile for profile in profiles if profile.policy_sid != _SECONDARY_PROFILE]
+    return any(_text(profile.status, "profile status") == "twilio-approved" for profile in own or profiles)
 
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
     size: int
+    has_long_code: bool  # of country code 1: those need an A2P campaign to send to the US
     has_us_long_code: bool
 
 
@@ -677,9 +724,11 @@ def _pool(service: Any) -> _Pool:
     size = len(numbers) + len(service.short_codes.list(**limits)) + len(service.alpha_senders.list(**limits))
     if size == 0:
         size = len(service.destination_alpha_senders.list(**limits))
+    long_codes = [number for number in numbers if number.startswith("+1") and not _TOLL_FREE.fullmatch(number)]
     return _Pool(
         size=size,
-        has_us_long_code=any(number.startswith("+1") and not _TOLL_FREE.fullmatch(number) for number in numbers),
+        has_long_code=bool(long_codes),
+        has_us_long_code=any(country_of(number) == "US" for number in long_codes),
     )
 
 
@@ -742,30 +791,34 @@ _STATUSES: Final[Mapping[str, Status]] = MappingProxyType(
     }
 )
 
+_MESSAGE_SID: Final = re.compile(r"(SM|MM)[0-9a-fA-F]{32}")
 _OUTBOUND: Final = ("outbound-api", "outbound-call", "outbound-reply")
 _INBOUND: Final = "inbound"
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
+class _Dates:
     created_at: datetime
     last_at: datetime  # the later of created and sent
-    receipt: Receipt | None  # None: inbound
 
 
-def _message(row: Mapping[str, Any], failure: Callable[[int], tuple[Reason, bool]]) -> _Message:
+def _dates(row: Mapping[str, Any]) -> _Dates:
     created_at = _moment(row.get("date_created"))
     if created_at is None:
         raise BadResponseError("a message has no date")
     sent_at = _moment(row.get("date_sent"))
-    return _Message(
-        created_at=created_at,
-        last_at=created_at if sent_at is None else max(created_at, sent_at),
-        receipt=None if row.get("direction") == _INBOUND else _receipt(row, created_at, failure),
-    )
+    return _Dates(created_at, created_at if sent_at is None else max(created_at, sent_at))
 
 
-def _receipt(row: Mapping[str, Any], created_at: datetime, failure: Callable[[int], tuple[Reason, bool]]) -> Receipt:
+def _receipt(
+    row: Mapping[str, Any], created_at: datetime, failure: Callable[[int], tuple[Reason, bool]]
+) -> Receipt | None:
+    """Return what a row of the log says, None for an inbound message."""
+    if row.get("direction") == _INBOUND:
+        return None
+    message_id = _text(row.get("sid"), "message SID")
+    if not _MESSAGE_SID.fullmatch(message_id):
+        raise BadResponseError("a message has a malformed SID")
     status = _STATUSES.get(_text(row.get("status"), "message status"))
     if status is None or row.get("direction") not in _OUTBOUND:
         raise BadResponseError("a message has an unknown status or direction")
@@ -774,7 +827,7 @@ def _receipt(row: Mapping[str, Any], created_at: datetime, failure: Callable[[in
         code = _code(row.get("error_code"))
         reason, is_mapped = (Reason.DELIVERY_FAILING, True) if code is None else failure(code)
     return Receipt(
-        message_id=_text(row.get("sid"), "message SID"),
+        message_id=message_id,
         status=status,
         created_at=created_at,
         country=country_of(_recipient(row)),
@@ -783,6 +836,26 @@ def _receipt(row: Mapping[str, Any], created_at: datetime, failure: Callable[[in
         code_is_mapped=is_mapped,
         delivery_seconds=_delivery_seconds(row, created_at),
     )
+
+
+class _Seen:
+    """Remembers things for a while: the last few thousand."""
+
+    _MOST: Final = 5000
+
+    def __init__(self) -> None:
+        self._recent: set[int] = set()
+        self._older: set[int] = set()
+
+    def add(self, thing: Any) -> bool:
+        """Remember a thing of JSON; return whether it is new."""
+        digest = hash(json.dumps(thing, sort_keys=True))
+        if digest in self._recent or digest in self._older:
+            return False
+        self._recent.add(digest)
+        if len(self._recent) >= self._MOST:
+            self._recent, self._older = set(), self._recent
+        return True
 
 
 def _recipient(row: Mapping[str, Any]) -> str:
