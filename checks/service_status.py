@@ -54,10 +54,10 @@ class ServiceStatusSettings(CheckSettings):
 def check_service_status(client: ServiceStatusClient, settings: ServiceStatusSettings) -> CheckResult:
     """Pass when no watched component is degraded and no incident touches one.
 
-    An incident that names no component touches all. A page without a watched component is not understood.
+    An incident that names no component touches all. A page without a watched component, or with one in a
+    state that nobody knows, is not understood.
 
-    A watched component in a state that nobody knows is not
-    understood either. Raises ProviderError when the page cannot be read; that says nothing about the provider.
+    Raises ProviderError when the page cannot be read; that says nothing about the provider's service.
     """
     status = client.fetch_service_status()
     pattern = re.compile(settings.components)

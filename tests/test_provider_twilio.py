@@ -18,17 +18,10 @@ from checks.clients import Account, AccountState, CountryPermissions, Money, Rec
 from checks.errors import BadResponseError, NotFoundError, PermissionMissingError, ProviderError
 from checks.messages import Receipt, Status, mask_number
 from checks.providers import PROVIDERS, build_client
-from checks.providers.twilio import (
-    ERROR_CODES,
-    LIST,
-    PAGE,
-    TwilioClient,
-    TwilioSettings,
-    _moment,
-    _number,
-    _Seen,
-    error_page,
-)
+from checks.providers.twilio import TwilioClient, TwilioSettings
+from checks.providers.twilio.answers import parse_number
+from checks.providers.twilio.codes import ERROR_CODES, LIST, PAGE, error_page
+from checks.providers.twilio.log import Seen, parse_moment
 from checks.reason import Reason
 from checks.secret import Secret
 from exporter.sandbox import Sandbox
@@ -677,7 +670,7 @@ def test_a_usage_record_without_a_date(stub: StubServer, client: TwilioClient) -
 @given(st.text(max_size=30) | st.floats() | st.integers() | st.none() | st.lists(st.none()))
 def test_a_number_is_finite_or_refused(value: Any) -> None:
     try:
-        number = _number(value, "balance")
+        number = parse_number(value, "balance")
     except BadResponseError:
         return
     assert abs(number) < float("inf")
@@ -1053,7 +1046,7 @@ def test_a_message_that_cannot_be_understood_counts_once(stub: StubServer, clien
 
 
 def test_the_memory_of_messages_that_count_once_is_bounded() -> None:
-    seen = _Seen()
+    seen = Seen()
     assert [seen.add({"n": number}) for number in range(20_000)] == [True] * 20_000
     assert not seen.add({"n": 19_999})
     assert not seen.add({"n": 15_000})
@@ -1221,7 +1214,7 @@ def test_no_number_leaves_the_log(stub: StubServer, client: TwilioClient, caplog
 @given(st.text(max_size=40) | st.integers() | st.none() | st.lists(st.text()))
 def test_a_date_is_utc_or_refused(value: Any) -> None:
     try:
-        moment = _moment(value)
+        moment = parse_moment(value)
     except BadResponseError:
         return
     assert moment is None or moment.tzinfo is UTC
@@ -1339,7 +1332,7 @@ def test_every_code_is_in_the_table_once() -> None:
 
 
 def test_no_row_overwrites_another(request: pytest.FixtureRequest) -> None:
-    source = (request.config.rootpath / "checks/providers/twilio.py").read_text()
+    source = (request.config.rootpath / "checks/providers/twilio/codes.py").read_text()
     table = source.partition("ERROR_CODES: Final = _expand(")[2].partition("# fmt: on")[0]
     written = [code for line in table.splitlines() for code in line.partition("[")[2].partition("]")[0].split(",")]
     assert len([code for code in written if code.strip()]) + len(range(30440, 30450)) == 122

@@ -40,7 +40,7 @@ IMPORT_RULES = (
     ImportRule(inside="checks/*", module="typer"),
     ImportRule(inside="checks/*", module="rich"),
     ImportRule(inside="checks/*", module="threading", allowed=("checks/providers/http.py",)),
-    ImportRule(inside="checks/*", module="twilio", allowed=("checks/providers/twilio.py",)),
+    ImportRule(inside="checks/*", module="twilio", allowed=("checks/providers/twilio/*",)),
     ImportRule(inside="exporter/*", module="twilio"),
     ImportRule(inside="exporter/*", module="apscheduler", allowed=("exporter/scheduler.py",)),
     ImportRule(

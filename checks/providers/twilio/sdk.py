@@ -1,0 +1,98 @@
+"""The SDK on our own transport: our deadlines, our errors, no other host."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+from ...errors import BadResponseError, ProviderError
+from ..http import BODY_LIMIT_BYTES, Http, Reply
+from .settings import TwilioSettings
+
+if TYPE_CHECKING:
+    from twilio.rest import Client
+
+
+PAGE_SIZE: Final = 1000  # the most that the API gives at once
+_NO_ENVIRONMENT: Final = {"": ""}  # the SDK takes an empty mapping for none and reads os.environ: TWILIO_REGION
+
+
+def build_sdk(settings: TwilioSettings, http: Http, refusal: Callable[[Reply], ProviderError | None]) -> "Client":
+    """Return the SDK on our transport: our deadlines, our errors, no other host.
+
+    An answer that refuses never reaches the SDK, whose lists turn it into an error without status and code.
+    """
+    from twilio.http import HttpClient
+    from twilio.http.response import Response
+    from twilio.rest import Client
+
+    logger = logging.getLogger("twilio.http_client")  # prints URLs, in which phone numbers stand
+    logger.setLevel(logging.CRITICAL)
+
+    class Transport(HttpClient):
+        def request(
+            self,
+            method: str,
+            uri: str,
+            params: Mapping[str, Any] | None = None,
+            data: Mapping[str, Any] | None = None,
+            headers: Mapping[str, str] | None = None,
+            auth: tuple[str, str] | None = None,
+            timeout: float | None = None,  # noqa: ARG002  # ours rules
+            allow_redirects: bool = False,  # noqa: ARG002  # never
+        ) -> Response:
+            reply = http.request(
+                method,
+                uri,
+                params=params,
+                data=data,
+                headers=headers,
+                auth=auth,
+                body_limit_bytes=_body_limit_bytes.get(),
+            )
+            problem = refusal(reply)
+            if problem is not None:
+                raise problem
+            return Response(reply.status, reply.body.decode(), reply.headers)
+
+    secret = settings.api_key_secret or settings.auth_token
+    return Client(
+        username=settings.api_key or settings.account_sid,
+        password=secret.reveal() if secret is not None else "",
+        account_sid=settings.account_sid,
+        http_client=Transport(logger, is_async=False),
+        environment=_NO_ENVIRONMENT,
+    )
+
+
+_body_limit_bytes: ContextVar[int] = ContextVar("body_limit_bytes", default=BODY_LIMIT_BYTES)
+
+
+@contextmanager
+def body_limit(count: int) -> Iterator[None]:
+    """Let the SDK's calls inside read so many bytes of an answer."""
+    token = _body_limit_bytes.set(count)
+    try:
+        yield
+    finally:
+        _body_limit_bytes.reset(token)
+
+
+@contextmanager
+def documented_shape() -> Iterator[None]:
+    """Turn what the SDK raises over an answer of another shape into BadResponseError. Wraps nothing but SDK calls."""
+    from twilio.base.exceptions import TwilioException
+
+    try:
+        yield
+    except (
+        AttributeError,
+        TypeError,
+        LookupError,
+        ValueError,
+        ArithmeticError,
+        RecursionError,
+        TwilioException,
+    ):
+        raise BadResponseError("Twilio's answer is not of the documented shape") from None

@@ -1,0 +1,45 @@
+"""What a user may say of a Twilio account."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, Strict, model_validator
+from pydantic_core import PydanticCustomError
+
+from ...reason import Reason
+from ...settings import ProviderSettings, SecretSetting, Url
+
+
+def _reason(value: Any) -> Any:
+    known = isinstance(value, str) and value in set(Reason) - {Reason.OK}
+    if not known:
+        raise PydanticCustomError("reason", 'must be a reason such as "operator_blocking"')
+    return Reason(value)
+
+
+_AccountSid = Annotated[str, Field(pattern=r"^AC[0-9a-fA-F]{32}$")]
+_KeySid = Annotated[str, Field(pattern=r"^SK[0-9a-fA-F]{32}$")]
+
+
+class TwilioSettings(ProviderSettings):
+    """How to reach a Twilio account."""
+
+    type: Literal["twilio"] = Field(description="the vendor")
+    account_sid: _AccountSid = Field(description="the account's SID, from the console")
+    auth_token: SecretSetting | None = Field(None, description="the account's Auth Token; instead of an API key")
+    api_key: _KeySid | None = Field(None, description="the SID of an API key; a restricted one needs read rights")
+    api_key_secret: SecretSetting | None = Field(None, description="the API key's secret")
+    base_url: Url | None = Field(
+        None, description="send all API calls here instead of to Twilio: a proxy, a sandbox, a test double"
+    )
+    status_page: Url = Field("https://status.twilio.com", description="the Statuspage to read")
+    error_codes: dict[Annotated[int, Strict()], Annotated[Reason, BeforeValidator(_reason)]] = Field(
+        default_factory=dict, description="Twilio's error codes that mean another reason than built in"
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_authenticate(self) -> Self:
+        by_token = self.auth_token is not None
+        by_key = (self.api_key is not None, self.api_key_secret is not None)
+        if by_key != (not by_token, not by_token):
+            raise PydanticCustomError("credentials", "needs either auth_token, or api_key and api_key_secret")
+        return self
