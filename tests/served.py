@@ -20,7 +20,8 @@ from exporter.metrics import TwofaCollector, build_registry
 from exporter.storage import Storage
 from exporter.web.connection import Limits
 from exporter.web.internal import build_internal
-from exporter.web.server import ThreadedServer, bind
+from exporter.web.server import Server, ThreadedServer, bind
+from tests.processes import wait_for
 
 NOW = datetime(2026, 11, 24, 7, 30, 0, tzinfo=UTC)
 
@@ -152,6 +153,18 @@ class Served:
     def connect(self) -> socket.socket:
         """Open a connection and send nothing."""
         return socket.create_connection(self.address, timeout=20)
+
+
+def accepted(server: Server, client: socket.socket) -> socket.socket:
+    """The server's end of a client's connection."""
+
+    def found() -> list[socket.socket]:
+        transports = [connection.transport for connection in list(server.server_state.connections)]
+        ours = [each for each in transports if each.get_extra_info("peername") == client.getsockname()]
+        return [each.get_extra_info("socket") for each in ours]
+
+    (end,) = wait_for(found)
+    return end
 
 
 @contextmanager

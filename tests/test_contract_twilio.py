@@ -1,10 +1,8 @@
 """The sandbox, and our calls, against Twilio's own OpenAPI documents: Prism stands in between."""
 
 import os
+import re
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,12 +19,14 @@ from exporter.sandbox.account import Account
 from exporter.sandbox.twilio import ENDPOINTS
 from tests.contract.sdk import LocalHttpClient, build_client
 from tests.contract.spec import write_spec
+from tests.processes import running, wait_for
 
 pytestmark = pytest.mark.contract
 
 HOME = Path(__file__).parent / "contract"
 PRISM = HOME / "node_modules/.bin/prism"
 START_SECONDS = 60.0
+LISTENING = re.compile(r"Prism is listening on (http://127\.0\.0\.1:\d+)")
 
 
 def require_prism() -> str:
@@ -41,39 +41,26 @@ def require_prism() -> str:
     pytest.skip(message)
 
 
-def find_free_port() -> int:
-    """A port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def is_open(port: int) -> bool:
-    """Whether somebody listens there."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @contextmanager
 def proxy(node: str, spec: Path, upstream: str, log: Path) -> Iterator[str]:
-    """Run Prism between us and the upstream; yields its origin."""
-    port = find_free_port()
-    command = [node, str(PRISM.resolve()), "proxy", "-h", "127.0.0.1", "-p", str(port), "--errors", str(spec), upstream]
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
-        try:
-            deadline = time.monotonic() + START_SECONDS
-            while not is_open(port):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    pytest.fail(f"Prism did not start: {log.read_text('utf-8', 'replace')[-2000:]}")
-                time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    """Run Prism between us and the upstream, on a port that it finds itself; yields its origin."""
+    command = [node, str(PRISM.resolve()), "proxy", "-h", "127.0.0.1", "-p", "0", "--errors", str(spec), upstream]
+    with running(command, log, env={**os.environ, "FORCE_COLOR": "0"}) as process:
+        wait_for(lambda: process.poll() is not None or LISTENING.search(said_by(log)), seconds=START_SECONDS)
+        listening = LISTENING.search(said_by(log))
+        assert listening, f"Prism did not start: {said_by(log)[-2000:]}"
+        yield listening[1]
+
+
+def said_by(log: Path) -> str:
+    """What a program has printed so far."""
+    return log.read_text("utf-8", "replace")
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(history_hours=2.0) as running:
-        yield running
+    with Sandbox(history_hours=2.0) as running_sandbox:
+        yield running_sandbox
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +68,8 @@ def origin(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     node = require_prism()
     folder = tmp_path_factory.mktemp("contract")
     spec = write_spec(HOME, folder / "twilio.json")
-    with proxy(node, spec, sandbox.url, folder / "prism.log") as running:
-        yield running
+    with proxy(node, spec, sandbox.url, folder / "prism.log") as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

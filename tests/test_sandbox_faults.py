@@ -166,7 +166,11 @@ def is_degraded(seen: Observer) -> bool:
 
 def is_limited(seen: Observer) -> bool:
     answer = seen.ask("/v1/Services")
-    return seen.error("/v1/Services") == (429, 20429) and answer.headers.get("Retry-After") == "1"
+    return (
+        seen.error("/v1/Services") == (429, 20429)
+        and answer.headers.get("Retry-After") == "1"
+        and int(answer.headers["Twilio-Concurrent-Requests"]) > 1
+    )
 
 
 def fails_to_deliver(seen: Observer) -> bool:

@@ -12,6 +12,7 @@ from exporter.sandbox import FAULTS, Sandbox
 from exporter.sandbox.credentials import build_credentials
 from exporter.sandbox.faults import UnknownFaultError
 from exporter.sandbox.server import SandboxError, run
+from tests.served import Served, accepted
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +92,9 @@ def test_another_host_needs_an_explicit_word() -> None:
 def test_a_taken_port_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(SandboxError, match=f"cannot listen on 127.0.0.1:{port}"):
+        with pytest.raises(SandboxError) as error:
             Sandbox(port=port)
+    assert str(error.value) == (f"127.0.0.1:{port}: already in use; stop what listens there, or give another --port")
 
 
 def test_after_closing_nobody_answers_and_the_thread_is_gone() -> None:
@@ -134,6 +136,18 @@ def test_running_in_the_foreground_tells_when_it_is_ready_and_ends_when_closed()
     assert origins[0].startswith("http://127.0.0.1:")
 
 
-def test_answers_on_a_kept_connection_are_not_delayed(sandbox: Sandbox) -> None:
-    # asyncio sets TCP_NODELAY on the connections of a listener that names its protocol
-    assert sandbox._socket.proto == socket.IPPROTO_TCP
+def test_an_answer_on_a_kept_connection_does_not_wait_for_an_acknowledgement(sandbox: Sandbox) -> None:
+    with Served(sandbox.url).connect() as client:
+        assert accepted(sandbox._server, client).getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
+@pytest.mark.parametrize(
+    ("speed", "messages_a_day", "day_seconds"), [(1.0, 20_000, 86_400), (60.0, 1_200_000, 1440), (0.5, 10_000, 86_400)]
+)
+def test_it_says_what_speed_does(speed: float, messages_a_day: float, day_seconds: float) -> None:
+    with Sandbox(history_hours=0.0, seed=7, speed=speed) as sandbox:
+        answer = requests.get(f"{sandbox.url}/sandbox/", timeout=5).json()
+        assert {requests.get(sandbox.url + path, timeout=5).status_code for path in answer["see"]} == {200}
+    assert (answer["seed"], answer["speed"]) == (7, speed)
+    assert (answer["messages_a_day"], answer["day_of_rhythm_seconds"]) == (messages_a_day, day_seconds)
+    assert "latencies, prices and receipts stay those of the real clock" in answer["what_speed_does"]

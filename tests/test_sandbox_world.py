@@ -22,6 +22,7 @@ from exporter.sandbox.world import (
 NOW = 1_800_000_000.0  # 2027-01-15 08:00 UTC
 HOUR = 3600.0
 DAY = 24 * HOUR
+SPEEDS = (1.0, 7.0, 60.0, 500.0)
 OPERATORS = [(country, operator) for country in COUNTRIES for operator in country.operators]
 
 
@@ -54,20 +55,26 @@ def test_another_seed_gives_another_world() -> None:
     assert {each.sid for each in draw_day(seed=1)}.isdisjoint(each.sid for each in draw_day(seed=2))
 
 
-def test_many_small_steps_give_the_same_world_as_one_large_one() -> None:
-    at_once, stepwise = build_world(), build_world()
+@pytest.mark.parametrize("speed", SPEEDS)
+def test_many_small_steps_give_the_same_world_as_one_large_one(speed: float) -> None:
+    start = NOW - 6 * HOUR / speed
+    at_once, stepwise = build_world(start=start, speed=speed), build_world(start=start, speed=speed)
     at_once.advance(NOW)
     for step in range(1, 6 * 3600, 7):
-        stepwise.advance(NOW - 6 * HOUR + step)
+        stepwise.advance(start + step / speed)
     stepwise.advance(NOW)
+    assert len(at_once.messages) > 1000
     assert stepwise.messages == at_once.messages
 
 
-def test_a_world_that_starts_later_holds_the_same_messages() -> None:
-    early, late = build_world(), build_world(start=NOW - 1234.5)
+@pytest.mark.parametrize("speed", SPEEDS)
+def test_a_world_that_starts_later_holds_the_same_messages(speed: float) -> None:
+    later = NOW - 1234.5 / speed
+    early, late = build_world(start=NOW - 6 * HOUR / speed, speed=speed), build_world(start=later, speed=speed)
     early.advance(NOW)
     late.advance(NOW)
-    assert late.messages == [each for each in early.messages if each.created > NOW - 1234.5]
+    assert len(late.messages) > 50
+    assert late.messages == [each for each in early.messages if each.created > later]
 
 
 def test_advancing_returns_each_message_once_the_oldest_first() -> None:
@@ -162,10 +169,18 @@ def test_the_volumes_have_a_heavy_tail() -> None:
     assert ranked[-1] > 50
 
 
-def test_nights_are_quiet() -> None:
-    british = [each for each in draw_day() if each.country and each.country.code == "GB"]
-    by_hour = [sum(math.floor(e.created / HOUR) % 24 == hour for e in british) for hour in range(24)]
+@pytest.mark.parametrize("speed", SPEEDS)
+def test_nights_are_quiet_and_a_fast_world_has_more_of_them(speed: float) -> None:
+    world = build_world(start=NOW - DAY / speed, speed=speed)
+    world.advance(NOW)
+    british = [each for each in world.messages if each.country and each.country.code == "GB"]
+    by_hour = [sum(math.floor(e.created * speed / HOUR) % 24 == hour for e in british) for hour in range(24)]
     assert max(by_hour[13:17]) > 5 * max(by_hour[1:5])
+
+
+def test_a_slow_world_has_the_nights_of_the_real_day() -> None:
+    by_hour = [sum(math.floor(e.created / HOUR) % 24 == hour for e in draw_day(speed=0.5)) for hour in range(24)]
+    assert max(by_hour) > 2.5 * min(by_hour)
 
 
 def test_every_code_of_a_normal_day_turns_up_and_only_on_failures() -> None:

@@ -63,15 +63,33 @@ def test_nothing_is_wider_than_the_screen(browser: Page, served: Served, view: s
     browser.open(served.url + view, width=width, height=height)
     assert browser.evaluate("document.documentElement.scrollWidth") == width
     too_wide = browser.evaluate(
-        "[...document.querySelectorAll('body *:not(.skip):not(.runs, .runs *)')]"
+        "[...document.querySelectorAll('body *:not(.skip)')]"
         f".filter(e => e.getBoundingClientRect().right > {width}).map(e => e.outerHTML.slice(0, 200))"
     )
     assert too_wide == []
     cut_off = browser.evaluate(
-        "[...document.querySelectorAll('body *:not(.hidden, .history, .skip)')]"
+        "[...document.querySelectorAll('body *:not(.hidden, .skip)')]"
         ".filter(e => e.clientWidth && e.scrollWidth > e.clientWidth + 1).map(e => e.outerHTML.slice(0, 200))"
     )
     assert cut_off == []
+
+
+RUNS = """
+[...document.querySelectorAll('.runs tbody tr')].map(row => {
+  const box = name => row.querySelector(name).getBoundingClientRect();
+  return {top: [box('.at').top, box('.result').top, box('.number').top], found: box('.found').toJSON()};
+})
+"""
+
+
+def test_on_a_phone_a_run_is_one_line_and_its_text_is_below(browser: Page, served: Served) -> None:
+    browser.open(served.url + VIEWS[1], width=390, height=844)
+    runs = browser.evaluate(RUNS)
+    assert bool(runs) is browser.evaluate("document.querySelectorAll('.runs').length > 0")
+    for run in runs:
+        assert len(set(run["top"])) == 1
+        assert run["found"]["top"] > run["top"][0]
+        assert run["found"]["width"] > 300
 
 
 CONTRASTS = """

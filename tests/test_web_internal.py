@@ -77,9 +77,19 @@ def test_every_answer_has_the_security_headers(path: str, method: str, status: i
         answer = served.ask(path, method=method)
     assert answer.status == status
     expected = {name.lower(): value for name, value in SECURITY_HEADERS.items()}
+    if path.startswith("/static/"):
+        expected["cache-control"] = "no-cache"
     assert {name: answer.headers.get(name) for name in expected} == expected
     assert "server" not in answer.headers
     assert "date" in answer.headers
+
+
+def test_a_browser_keeps_a_static_file_and_asks_whether_it_has_changed() -> None:
+    with serving(FakeApp()) as served:
+        first = served.ask("/static/status.css")
+        again = served.ask("/static/status.css", headers={"If-None-Match": first.headers["etag"]})
+    assert (first.status, first.headers["cache-control"]) == (200, "no-cache")
+    assert (again.status, again.headers["cache-control"], again.body) == (304, "no-cache", b"")
 
 
 def test_the_policy_allows_our_style_sheet_and_images_and_nothing_else() -> None:

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from exporter.web.connection import Limits
 from exporter.web.server import ThreadedServer, WebError, bind, url_of
 from tests.repo import ROOT
-from tests.served import FakeApp, Served, serving
+from tests.served import FakeApp, Served, accepted, serving
 
 FORMS = 'must be host:port, such as "127.0.0.1:10687", "[::1]:10687" or ":10687" for all interfaces'
 
@@ -134,6 +134,15 @@ def test_a_port_without_permission_is_refused() -> None:
     )
 
 
+def test_the_advice_names_the_option_of_whoever_asks() -> None:
+    with closing(bind("127.0.0.1:0")) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(WebError, match=r"already in use; .* or give another --port$"):
+            bind(address, option="--port")
+    with pytest.raises(WebError, match=r"unknown host; give another --port$"):
+        bind("no.such.host.invalid:1", option="--port")
+
+
 # --- clients ---------------------------------------------------------------------------------------
 
 IMPATIENT = Limits(request_seconds=0.5, answer_seconds=1.0, keep_alive_seconds=1)
@@ -201,6 +210,14 @@ def test_an_idle_connection_after_an_answer_lives_as_long_as_keep_alive() -> Non
         client.sendall(REQUEST)
         assert status_of(client) == b"HTTP/1.1 200 OK"
         assert 1 < seconds_until_closed(client) < 8
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "[::1]:0"])
+def test_an_answer_on_a_kept_connection_does_not_wait_for_an_acknowledgement(address: str) -> None:
+    if ":" in address[:-2] and not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    with ThreadedServer(large_answer, bind(address)) as server, Served(server.url).connect() as client:
+        assert accepted(server._server, client).getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
 def test_a_request_in_pieces_that_arrives_in_time_is_answered() -> None:

@@ -1,4 +1,4 @@
-"""The sandbox's own controls: faults, the credentials to use, and whether it is up."""
+"""The sandbox's own controls: faults, the credentials to use, what it plays, and whether it is up."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -11,12 +11,31 @@ from starlette.routing import Mount, Route
 from .credentials import Credentials
 from .faults import FAULTS, Switches, UnknownFaultError
 from .geography import COUNTRIES, UNPERMITTED_COUNTRY
+from .world import MESSAGES_A_DAY, rhythm_speed
 
 PREFIX: Final = "/sandbox"
 
 
-def build_control(credentials: Credentials, switches: Switches) -> Mount:
+SPEED: Final = (
+    "It multiplies how many messages arrive and, above 1, how fast the day's rhythm of quiet nights and busy"
+    " afternoons turns. Dates, latencies, prices and receipts stay those of the real clock."
+)
+
+
+def build_control(credentials: Credentials, switches: Switches, *, seed: int, speed: float) -> Mount:
     """Return the controls under their prefix."""
+
+    async def show_play(_request: Request) -> JSONResponse:
+        return JSONResponse(
+            {
+                "seed": seed,
+                "speed": speed,
+                "what_speed_does": SPEED,
+                "messages_a_day": MESSAGES_A_DAY * speed,
+                "day_of_rhythm_seconds": 86_400 / rhythm_speed(speed),
+                "see": [f"{PREFIX}/{name}" for name in ("faults", "credentials", "healthy")],
+            }
+        )
 
     async def list_faults(_request: Request) -> JSONResponse:
         return JSONResponse({"faults": _render_faults(switches)})
@@ -32,6 +51,7 @@ def build_control(credentials: Credentials, switches: Switches) -> Mount:
     return Mount(
         PREFIX,
         routes=[
+            Route("/", show_play),
             Route("/faults", list_faults),
             Route("/faults/{name}", _build_switch(switches, switches.set), methods=["PUT"]),
             Route("/faults/{name}", _build_switch(switches, switches.clear), methods=["DELETE"]),

@@ -1,4 +1,9 @@
-"""The closed table of what can be made to go wrong in the sandbox, and the switches."""
+"""The closed table of what can be made to go wrong in the sandbox, and the switches.
+
+Two reasons that any check may give have no fault. `tls_failed` cannot happen to a client of a plain HTTP origin, and
+the origin of a running exporter does not change; one that spoke TLS would need a certificate that the exporter trusts
+while the fault is off. `internal` is a defect of the exporter: nothing that a vendor answers must make one.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final

@@ -11,6 +11,8 @@ SLOW_FACTOR: Final = 10.0
 PATIENCE_SECONDS: Final = 120.0
 """A client who has no code by then does not type one."""
 TYPING_SECONDS: Final = 9.0
+PRICING_SECONDS: Final = 60.0
+"""From the send until the price is filled in. Twilio does not say how long it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +55,12 @@ class Message:
         return self.closed is not None and self.closed <= now
 
     def is_sent_at(self, now: float) -> bool:
-        """Whether it has left Twilio, which is when it is charged."""
+        """Whether it has left Twilio, which is what costs money."""
         return self.sent is not None and self.sent <= now
+
+    def is_priced_at(self, now: float) -> bool:
+        """Whether the log shows its price."""
+        return self.is_sent_at(now - PRICING_SECONDS)
 
     def changed_at(self, now: float) -> float:
         """Return the time of the last change until then."""

@@ -29,6 +29,8 @@ HANG_UP: Final = "twofa.sandbox.hang_up"
 CALLER: Final = "twofa.sandbox.caller"
 
 RETRY_AFTER_SECONDS: Final = 1
+CONCURRENT_REQUESTS: Final = 100
+"""What the account is said to do at once while it is limited. Twilio does not say where the limit lies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +234,7 @@ REFUSALS: Final[dict[str, Callable[[], Response]]] = {
         429,
         20429,
         "Too many concurrent requests",
-        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS), "Twilio-Concurrent-Requests": str(CONCURRENT_REQUESTS)},
     ).to_response(),
 }
 

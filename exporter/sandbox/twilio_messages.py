@@ -12,17 +12,7 @@ from typing import Final
 from .geography import find_home
 from .message import Message
 from .wallet import CURRENCY, format_micros
-from .wire import (
-    API_VERSION,
-    Call,
-    Json,
-    PageRequest,
-    TwilioError,
-    cut_page,
-    list_2010,
-    not_found,
-    rfc2822,
-)
+from .wire import API_VERSION, Call, Json, PageRequest, TwilioError, cut_page, list_2010, not_found, rfc2822
 
 E164: Final = re.compile(r"\+[1-9]\d{6,14}")
 MAX_BODY: Final = 1600
@@ -162,7 +152,7 @@ def render_message(call: Call, message: Message) -> Json:
         "direction": "outbound-api",
         "from": None if waits_for_sender else message.sender,
         "date_updated": rfc2822(message.changed_at(now)),
-        "price": f"-{format_micros(message.price_micros, digits=5)}" if is_sent else None,
+        "price": f"-{format_micros(message.price_micros, digits=5)}" if message.is_priced_at(now) else None,
         "error_message": ERROR_MESSAGES.get(code) if code else None,
         "uri": f"{uri}.json",
         "account_sid": account_sid,

@@ -11,16 +11,7 @@ from typing import Final
 from .geography import COUNTRIES
 from .message import Message
 from .wallet import CURRENCY, format_micros
-from .wire import (
-    Call,
-    Json,
-    PageRequest,
-    TwilioError,
-    cut_page,
-    iso8601,
-    list_product,
-    whole_list_product,
-)
+from .wire import Call, Json, PageRequest, TwilioError, cut_page, iso8601, list_product, whole_list_product
 
 # The policy of the primary customer profile is the same for everybody: Trust Hub docs.
 PRIMARY_PROFILE_POLICY: Final = "RNdfbf3fae0e1107f8aded0e7cead80bf5"

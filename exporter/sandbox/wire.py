@@ -7,7 +7,7 @@ https://www.twilio.com/docs/usage/twilios-response, read 2026-11-24.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import format_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -83,16 +83,23 @@ class Call:
     def date_param(self, name: str) -> float | None:
         """Return the parameter as epoch seconds; None when it is not there.
 
-        Accepts a day (its midnight, UTC) or an ISO 8601 time. Raises TwilioError for anything else.
+        Accepts a day (its midnight, UTC), and a time by ISO 8601 or RFC 2822. Raises TwilioError for anything else.
         """
         text = self.query.get(name)
         if not text:
             return None
         try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
+            moment = _parse_time(text)
+        except (ValueError, OverflowError):
             raise TwilioError(400, 20001, f"Invalid date in parameter {name}") from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _parse_time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return parsedate_to_datetime(text)
 
 
 def parse_form(body: bytes) -> Mapping[str, str]:

@@ -1,7 +1,9 @@
 """The clients of a broker and the codes they ask for: seeded, pure, without input or output.
 
-A minute of traffic is a function of the seed and of the minute's number alone, so the same seed and
-the same clock give the same world, however often and however late it is asked.
+A slice of traffic, a minute or less, is a function of the seed, the speed and the slice's number alone, so the same
+seed and speed and the same clock give the same world, however often and however late it is asked.
+
+Speed makes messages more, and the day's rhythm faster; what happens to one message takes the time that it takes.
 """
 
 import math
@@ -44,6 +46,14 @@ def day_rhythm(local_hour: float) -> float:
     return NIGHT + (1 - NIGHT) * math.sin(math.pi * (local_hour - 6) / 18)
 
 
+def rhythm_speed(speed: float) -> float:
+    """Return how many days of rhythm pass in one day: epoch seconds times this is the time of the rhythm.
+
+    Less traffic than normal still has its nights.
+    """
+    return max(1.0, speed)
+
+
 def kept_seconds(speed: float) -> float:
     """Return how far back messages are kept: two days, less where they are very many."""
     a_second = MESSAGES_A_DAY * speed / 86_400
@@ -72,7 +82,8 @@ class World:
         self._service_sid = service_sid
         self._long_code = long_code
         self._alpha_sender = alpha_sender
-        self._minute = math.floor(start / 60)
+        self._slice_seconds = min(60.0, 3600 / rhythm_speed(speed))  # an hour of rhythm at the most
+        self._slice = self._slice_at(start)
         self._reached = start
         self._pending: list[Message] = []
         self._submitted = 0
@@ -112,11 +123,11 @@ class World:
         if now <= self._reached:
             return []
         oldest = now - self._kept_seconds
-        self._minute = max(self._minute, math.floor(oldest / 60))
+        self._slice = max(self._slice, self._slice_at(oldest))
         arrivals = self._pending
-        while self._minute * 60 <= now:
-            arrivals.extend(self._draw_minute(self._minute))
-            self._minute += 1
+        while self._slice * self._slice_seconds <= now:
+            arrivals.extend(self._draw_slice(self._slice))
+            self._slice += 1
         split = bisect_right(arrivals, now, key=_created)
         first = bisect_right(arrivals, self._reached, key=_created)
         fresh, self._pending = arrivals[first:split], arrivals[split:]
@@ -157,6 +168,9 @@ class World:
             index += 1
         return index
 
+    def _slice_at(self, time: float) -> int:
+        return math.floor(time / self._slice_seconds)
+
     def _draw_hour_weights(self, hour: int) -> list[float]:
         noise = math.exp(_seeded(self._seed, "hour", hour).gauss(0, HOURLY_NOISE))
         return list(
@@ -166,14 +180,15 @@ class World:
             )
         )
 
-    def _draw_minute(self, minute: int) -> Iterator[Message]:
-        rng = _seeded(self._seed, "minute", minute)
-        weights = self._hour_weights(minute // 60)
+    def _draw_slice(self, number: int) -> Iterator[Message]:
+        rng = _seeded(self._seed, "slice", number)
+        begin, middle, end = (place * self._slice_seconds for place in (number, number + 0.5, number + 1))
+        weights = self._hour_weights(math.floor(middle * rhythm_speed(self._speed) / 3600))
         a_second = MESSAGES_A_DAY * self._speed / 86_400 * weights[-1] / MEAN_RHYTHM
         if a_second <= 0:
             return
-        created = minute * 60 + rng.expovariate(a_second)
-        while created < (minute + 1) * 60:
+        created = begin + rng.expovariate(a_second)
+        while created < end:
             home = self._homes[bisect_left(weights, rng.random() * weights[-1])]
             country, operator = home
             client = int(CLIENTS_AN_OPERATOR * rng.random() ** 2)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import anyio.to_thread
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -81,13 +81,22 @@ class _Threads:
         return done
 
 
+class _Static(StaticFiles):
+    """Files that a browser keeps and asks for again by their ETag: an upgrade shows at once."""
+
+    def file_response(self, *arguments: Any, **named: Any) -> Response:
+        response = super().file_response(*arguments, **named)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
 def build_internal(app: ServedApp, *, telemetry_path: str = "/metrics") -> Starlette:
     """Return the application of the internal listener. Raises WebError for a path that cannot be used."""
     routes = [
         *_status_routes(app, telemetry_path),
         *_health_routes(app),
         Route("/config", _config_endpoint(app)),
-        Mount("/static", StaticFiles(directory=_FOLDER / "static")),
+        Mount("/static", _Static(directory=_FOLDER / "static")),
     ]
     taken = {route.path for route in routes if isinstance(route, Route | Mount)}
     if not _PATH.fullmatch(telemetry_path) or any(f"{telemetry_path}/".startswith(f"{path}/") for path in taken):

@@ -16,6 +16,7 @@ from typing import Final, Self
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .connection import Limits, limited
 from .guards import Guards
@@ -26,34 +27,39 @@ _BACKLOG: Final = 128
 _STOP_SECONDS: Final = 2  # for answers under way
 _ADDRESS: Final = re.compile(r"(?:\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:\[\]]*)):(?P<port>\d{1,5})")
 _FORMS: Final = 'must be host:port, such as "127.0.0.1:10687", "[::1]:10687" or ":10687" for all interfaces'
-_REMEDY: Final = "give another --web.listen-address"
 
 
 class WebError(Exception):
     """The listener cannot be set up as asked; the text says why and what to do."""
 
 
-def bind(address: str) -> socket.socket:
+def bind(address: str, *, option: str = "--web.listen-address") -> socket.socket:
     """Return a listening socket for ``host:port``; ``:port`` means all interfaces, port 0 any free port.
 
-    Raises WebError when there can be none.
+    Raises WebError when there can be none, with the advice to give another ``option``.
     """
     match = _ADDRESS.fullmatch(address)
     if match is None or int(match["port"]) > 65535 or match["bracketed"] == "":
         raise WebError(f'"{address}": {_FORMS}')
     host, port = match["bracketed"] or match["plain"], int(match["port"])
+    remedy = f"give another {option}"
     if not host:
-        return _listen(address, socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET, ("", port))
+        family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+        return _listen(address, family, ("", port), remedy=remedy)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
-        raise WebError(f"{address}: unknown host; {_REMEDY}") from None
+        raise WebError(f"{address}: unknown host; {remedy}") from None
     family, _, _, _, target = min(found, key=lambda entry: entry[0] != socket.AF_INET)  # IPv4 where there is both
-    return _listen(address, family, target)
+    return _listen(address, family, target, remedy=remedy)
 
 
-def _listen(address: str, family: int, target: tuple[str | int, ...] | tuple[int, bytes]) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
+def _listen(
+    address: str, family: int, target: tuple[str | int, ...] | tuple[int, bytes], *, remedy: str
+) -> socket.socket:
+    # asyncio sets TCP_NODELAY only on connections of a socket that names its protocol; without it every answer
+    # on a kept connection waits for the client's delayed acknowledgement, 40 ms on Linux
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -63,21 +69,21 @@ def _listen(address: str, family: int, target: tuple[str | int, ...] | tuple[int
         listener.listen(_BACKLOG)  # at once: a port that is only bound can still be taken by somebody else
     except OSError as problem:
         listener.close()
-        raise WebError(f"{address}: {_words(problem)}") from None
+        raise WebError(f"{address}: {_words(problem, remedy)}") from None
     return listener
 
 
-def _words(problem: OSError) -> str:
+def _words(problem: OSError, remedy: str) -> str:
     match problem.errno:
         case errno.EADDRINUSE:
-            return f"already in use; stop what listens there, or {_REMEDY}"
+            return f"already in use; stop what listens there, or {remedy}"
         case errno.EACCES | errno.EPERM:
-            return f"permission denied; {_REMEDY}, with a port above 1023"
+            return f"permission denied; {remedy}, with a port above 1023"
         case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
-            return f"not an address of this machine; {_REMEDY}"
+            return f"not an address of this machine; {remedy}"
         case code:
             why = os.strerror(code).lower() if code else type(problem).__name__
-            return f"cannot be listened on: {why}; {_REMEDY}"
+            return f"cannot be listened on: {why}; {remedy}"
 
 
 def url_of(listener: socket.socket) -> str:
@@ -88,15 +94,23 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class _Server(uvicorn.Server):
-    """A server that leaves signals to its caller and says when it answers."""
+class Server(uvicorn.Server):
+    """uvicorn on sockets that listen already: it leaves signals to its caller and says when it answers."""
 
-    def __init__(self, app: ASGIApp, sockets: Sequence[socket.socket], limits: Limits) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        sockets: Sequence[socket.socket],
+        *,
+        protocol: type[HttpToolsProtocol],
+        keep_alive_seconds: int,
+        on_stop: Callable[[], object] = lambda: None,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
-                Guards(app, [listener.getsockname()[:2] for listener in sockets if _is_loopback(listener)]),
+                app,
                 loop="asyncio",
-                http=limited(limits),
+                http=protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -105,12 +119,13 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 backlog=_BACKLOG,
-                timeout_keep_alive=limits.keep_alive_seconds,
+                timeout_keep_alive=keep_alive_seconds,
                 timeout_graceful_shutdown=_STOP_SECONDS,
             )
         )
         self._sockets = list(sockets)
-        self.answers: Final = threading.Event()  # or never will
+        self._on_stop = on_stop  # called in the loop before answers under way are waited for
+        self.answers: Final = threading.Event()  # or never will: see ``started``
 
     def serve_until_stopped(self) -> None:
         """Return when ``should_exit`` has been set and the connections are closed, or their time is up."""
@@ -119,6 +134,13 @@ class _Server(uvicorn.Server):
         finally:
             self.answers.set()
 
+    def start_thread(self, name: str) -> threading.Thread:
+        """Serve in a thread of its own; return it once the server answers, or has given up."""
+        thread = threading.Thread(target=self.serve_until_stopped, name=name, daemon=True)
+        thread.start()
+        self.answers.wait()
+        return thread
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to answer."""
         await super().startup(sockets)
@@ -126,6 +148,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let answers under way end, then drop the connections of clients that do not take theirs."""
+        self._on_stop()
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
@@ -137,6 +160,15 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _guarded(app: ASGIApp, sockets: Sequence[socket.socket], limits: Limits) -> Server:
+    return Server(
+        Guards(app, [listener.getsockname()[:2] for listener in sockets if _is_loopback(listener)]),
+        sockets,
+        protocol=limited(limits),
+        keep_alive_seconds=limits.keep_alive_seconds,
+    )
+
+
 def _is_loopback(listener: socket.socket) -> bool:
     return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
@@ -146,7 +178,7 @@ def serve(app: ASGIApp, sockets: Sequence[socket.socket], *, on_hangup: Callable
 
     SIGHUP calls ``on_hangup`` in a thread of its own. The sockets are closed at the end.
     """
-    server = _Server(app, sockets, Limits())
+    server = _guarded(app, sockets, Limits())
 
     def stop(_: int, __: FrameType | None) -> None:
         server.force_exit = server.should_exit  # the second time: at once
@@ -177,12 +209,10 @@ class ThreadedServer:
 
     def __init__(self, app: ASGIApp, listener: socket.socket, limits: Limits | None = None) -> None:
         self.url: Final = url_of(listener)
-        self._server = _Server(app, [listener], limits or Limits())
-        self._thread = threading.Thread(target=self._server.serve_until_stopped, name="web", daemon=True)
+        self._server = _guarded(app, [listener], limits or Limits())
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        self._server.answers.wait()
+        self._thread = self._server.start_thread("web")
         return self
 
     def __exit__(

@@ -66,7 +66,8 @@ def build_page(
     opened: frozenset[str] = frozenset(),
     refreshes: bool = True,
 ) -> PageView:
-    """Return the page for one moment. ``opened`` names the checks whose runs are shown."""
+    """Return the page for one moment. ``opened`` names the checks whose runs are shown; unknown names do not count."""
+    opened &= config.checks.keys()
     views = {
         check.name: _check_view(
             check,
