@@ -13,8 +13,9 @@ from .message import Message
 from .wallet import CURRENCY, format_micros
 from .wire import Call, Json, PageRequest, TwilioError, cut_page, iso8601, list_product, whole_list_product
 
-# The policy of the primary customer profile is the same for everybody: Trust Hub docs.
-PRIMARY_PROFILE_POLICY: Final = "RNdfbf3fae0e1107f8aded0e7cead80bf5"
+# The policy of a primary business profile, the same for everybody: public code that talks to Trust Hub, one of it
+# quoting an answer of /v1/Policies (read 2026-11). RNdfbf3fae... is that of a secondary profile.
+PRIMARY_PROFILE_POLICY: Final = "RN6433641899984f951173ef1738c3bdd0"
 CALLING_CODES: Final = {each.code: each.calling_code for each in COUNTRIES}
 
 
