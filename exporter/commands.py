@@ -157,7 +157,9 @@ def config_check(config_file: ConfigFile = DEFAULT_CONFIG) -> None:
         _refuse(error.problems)
     for warning in config.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"{config_file}: ok, {len(config.providers)} providers and {len(config.checks)} checks")
+    providers, checks = len(config.providers), len(config.checks)
+    counts = f"{providers} provider{'s' * (providers != 1)} and {checks} check{'s' * (checks != 1)}"
+    typer.echo(f"{config_file}: ok, {counts}")
 
 
 @config_app.command("schema")

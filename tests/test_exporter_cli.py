@@ -166,7 +166,7 @@ def test_a_bad_configuration_ends_with_2_and_no_traceback(config: Path) -> None:
 
 def test_config_check_says_ok(config: Path) -> None:
     done = run_command("config", "check", f"--config.file={config}")
-    assert (done.returncode, done.stdout) == (0, f"{config}: ok, 1 providers and 6 checks\n")
+    assert (done.returncode, done.stdout) == (0, f"{config}: ok, 1 provider and 6 checks\n")
 
 
 def test_config_schema_is_json() -> None:
