@@ -87,7 +87,8 @@ class Change:
             self.unmapped += 1
 
     def added_to(self, tally: Tally) -> Tally:
-        """Return ``tally`` with this change."""
+        """Return ``tally`` with this change. In a first reading nothing is new: all of it is history."""
+        known = {route for route, _ in tally.messages}
         latency = dict(tally.latency)
         for route, counts in self.latencies.items():
             seconds = sum(self.seconds[route, bucket] for bucket in counts)
@@ -97,6 +98,8 @@ class Change:
             failures=Counter(tally.failures) + self.failures,
             codes=Counter(tally.codes) + self.codes,
             latency=latency,
+            new_routes=frozenset(route for route, _ in self.messages) - known if known else frozenset(),
+            new_codes=frozenset(self.codes) - frozenset(tally.codes) if known else frozenset(),
         )
 
 

@@ -367,19 +367,20 @@ def _is_usable(target: str, config: Config, snapshot: Snapshot) -> bool:
 
 def _add_tally(samples: Samples, target: str, tally: Tally) -> None:
     """Add one target's messages; every status and reason of a route that is known starts at 0."""
-    routes = dict.fromkeys(route for route, _ in tally.messages)
     failure_reasons = dict.fromkeys((*FAILURE_REASONS, *(reason for _, reason in tally.failures)))
-    for route in routes:
+    for route in dict.fromkeys(route for route, _ in tally.messages):
         of_route = {"target": target, "country": route.country, "operator": route.operator}
+        shown = Tally() if route in tally.new_routes else tally
         for status in Status:
-            total = tally.messages.get((route, status), 0)
+            total = shown.messages.get((route, status), 0)
             samples.add("twofa_messages_total", total, status=status.value, **of_route)
         for reason in failure_reasons:
-            total = tally.failures.get((route, reason), 0)
+            total = shown.failures.get((route, reason), 0)
             samples.add("twofa_message_failures_total", total, reason=reason.value, **of_route)
-        samples.add_histogram("twofa_message_delivery_seconds", tally.latency.get(route, Latency()), **of_route)
+        samples.add_histogram("twofa_message_delivery_seconds", shown.latency.get(route, Latency()), **of_route)
     for code, total in tally.codes.items():
-        samples.add("twofa_message_error_codes_total", total, target=target, code=code)
+        shown_total = 0 if code in tally.new_codes else total
+        samples.add("twofa_message_error_codes_total", shown_total, target=target, code=code)
 
 
 def _add_exporter(samples: Samples, readings: MeterReadings, config: Config) -> None:

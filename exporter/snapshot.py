@@ -57,6 +57,10 @@ class Tally:
     failures: Mapping[tuple[Route, Reason], int] = field(default_factory=dict)
     codes: Mapping[str, int] = field(default_factory=dict)
     latency: Mapping[Route, Latency] = field(default_factory=dict)
+    # Seen in the latest reading for the first time. They are shown as 0 until the next one: of a counter that is
+    # born at 1, PromQL's increase() never sees that first one.
+    new_routes: frozenset[Route] = frozenset()
+    new_codes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from checks.messages import Status
+from checks.messages import Receipt, Status
 from checks.reason import Reason
 from checks.result import Balance, Measured, MessageLog, ServiceComponent, ServiceState, Spend
 from exporter import config as configuration
@@ -225,6 +225,30 @@ def test_every_measured_value_becomes_a_metric(config: Config) -> None:
         registry.register(TwofaCollector(lambda: config, storage.snapshot, Meters()))
         assert f"{name}{{" in exposition(registry)
         storage.close()
+
+
+def test_a_country_and_a_code_seen_for_the_first_time_are_born_at_0(config: Config) -> None:
+    storage = Storage.in_memory(Meters())
+    registry = CollectorRegistry()
+    registry.register(TwofaCollector(lambda: config, storage.snapshot, Meters()))
+
+    def read(*receipts: Receipt) -> tuple[str, str]:
+        log = MessageLog(receipts=receipts, read_until=NOW)
+        storage.record(run(Reason.OK, log, check="delivery", kind="delivery"))
+        text = exposition(registry)
+        messages = re.findall(r'twofa_messages_total\{country="FR".*status="undelivered".*\} (\S+)', text)
+        codes = re.findall(r'twofa_message_error_codes_total\{code="30008".*\} (\S+)', text)
+        return ("".join(messages) or "absent", "".join(codes) or "absent")
+
+    french = receipt(2, Status.UNDELIVERED, country="FR", reason=Reason.DELIVERY_FAILING, code="30008")
+    more = receipt(3, Status.UNDELIVERED, country="FR", reason=Reason.DELIVERY_FAILING, code="30008")
+    assert read(receipt(1)) == ("absent", "absent")
+    assert 'twofa_messages_total{country="DE",operator="unknown",status="delivered",target="twilio"} 1.0' in exposition(
+        registry
+    )  # the first reading is history
+    assert read(receipt(1), french) == ("0.0", "0.0")
+    assert read(receipt(1), french) == ("1.0", "1.0")
+    assert read(receipt(1), french, more) == ("2.0", "2.0")
 
 
 def test_process_metrics_are_there_and_no_name_twice(config: Config) -> None:
