@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, JobEvent
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -35,7 +35,7 @@ class _Rhythm:
 
     interval_seconds: float
     is_running: bool = False
-    runs_again: bool = False  # asked for while it was running
+    is_wanted: bool = False  # asked for out of turn, and not started since
     started_at: float | None = None  # by the monotonic clock
     reported: int = 0  # turns since that start that were counted already
 
@@ -46,7 +46,7 @@ class _Rhythm:
         """
         turns = 1 if self.started_at is None else round((now - self.started_at) / self.interval_seconds)
         missed = max(0, turns - 1 - self.reported)
-        self.is_running, self.started_at, self.reported = True, now, 0
+        self.is_running, self.is_wanted, self.started_at, self.reported = True, False, now, 0
         return missed
 
 
@@ -65,7 +65,6 @@ class Scheduler:
             timezone=UTC,
         )
         self._scheduler.add_listener(self._turn_skipped, EVENT_JOB_MAX_INSTANCES)
-        self._scheduler.add_listener(self._ended, EVENT_JOB_EXECUTED)
         self._watch = ClockWatch(self._clock_jumped)
 
     def start(self) -> None:
@@ -97,7 +96,7 @@ class Scheduler:
                 del self._rhythms[name]
             for name, seconds in new.items():
                 was_running = name in self._rhythms and self._rhythms[name].is_running
-                self._rhythms[name] = _Rhythm(seconds, is_running=was_running, runs_again=was_running)
+                self._rhythms[name] = _Rhythm(seconds, is_running=was_running, is_wanted=was_running)
         for name in gone:
             self._scheduler.remove_job(name)
         for name, seconds in new.items():
@@ -109,8 +108,8 @@ class Scheduler:
             rhythm = self._rhythms.get(name)
             if rhythm is None:
                 return
+            rhythm.is_wanted = True
             if rhythm.is_running:
-                rhythm.runs_again = True
                 return
         self._run_now(name)
 
@@ -132,24 +131,21 @@ class Scheduler:
         )
 
     def _start(self, name: str) -> None:
-        with self._lock:
-            rhythm = self._rhythms.get(name)
-            missed = 0 if rhythm is None else rhythm.start(time.monotonic())
-        for _ in range(missed):
-            self._report(SchedulerEvent.MISSED, name)
-        if isinstance(contained(lambda: self._run(name)), Defect):
-            self._report(SchedulerEvent.ERROR, name)
-
-    def _ended(self, event: JobEvent) -> None:
-        """Called once APScheduler lets the check run again."""
-        with self._lock:
-            rhythm = self._rhythms.get(event.job_id)
-            if rhythm is None:
-                return
-            rhythm.is_running = False
-            again, rhythm.runs_again = rhythm.runs_again, False
-        if again:
-            self._run_now(event.job_id)
+        """Run a check; once more, in the same turn, when that was asked for meanwhile."""
+        while True:
+            with self._lock:
+                rhythm = self._rhythms.get(name)
+                missed = 0 if rhythm is None else rhythm.start(time.monotonic())
+            for _ in range(missed):
+                self._report(SchedulerEvent.MISSED, name)
+            if isinstance(contained(lambda: self._run(name)), Defect):
+                self._report(SchedulerEvent.ERROR, name)
+            with self._lock:
+                rhythm = self._rhythms.get(name)
+                if rhythm is None or not rhythm.is_wanted:
+                    if rhythm is not None:
+                        rhythm.is_running = False
+                    return
 
     def _turn_skipped(self, event: JobEvent) -> None:
         """Called when a check is due whose run before has not ended, or waits for a free thread."""
@@ -157,8 +153,13 @@ class Scheduler:
             rhythm = self._rhythms.get(event.job_id)
             if rhythm is None:
                 return
-            rhythm.reported += 1
+            just_ended = rhythm.is_wanted and not rhythm.is_running
+            if not just_ended:
+                rhythm.reported += 1
             is_running = rhythm.is_running
+        if just_ended:  # APScheduler has not noticed yet that the run before is over
+            self._run_now(event.job_id)
+            return
         self._report(SchedulerEvent.OVERLAP if is_running else SchedulerEvent.MISSED, event.job_id)
 
     def _report(self, event: SchedulerEvent, name: str) -> None:

@@ -117,6 +117,30 @@ def test_a_check_asked_for_while_it_runs_runs_once_more_without_overlap(bench: B
     assert bench.events(SchedulerEvent.OVERLAP) == 0
 
 
+def test_a_check_asked_for_at_the_very_end_of_a_run_still_runs_once_more() -> None:
+    meters = Meters()
+    runs: Counter[str] = Counter()
+
+    def run(name: str) -> None:
+        runs[name] += 1
+
+    def has_run(times: int) -> Callable[[], bool]:
+        return lambda: runs["a"] >= times
+
+    scheduler = Scheduler(run, meters)
+    scheduler.schedule({"a": 3600.0})
+    scheduler.start()
+    try:
+        for expected in range(1, 201):
+            wait_for(has_run(expected))
+            scheduler.run_soon("a")  # before, while or after APScheduler notices the end
+        wait_for(lambda: runs["a"] == 201)
+        assert meters.read().scheduler_events[SchedulerEvent.OVERLAP] == 0
+        assert meters.read().scheduler_events[SchedulerEvent.MISSED] == 0
+    finally:
+        scheduler.stop()
+
+
 def test_first_runs_are_spread(bench: Bench) -> None:
     bench.scheduler.schedule({f"c{n}": 60.0 for n in range(50)})
     due = [job.next_run_time for job in bench.scheduler._scheduler.get_jobs()]
