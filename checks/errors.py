@@ -58,3 +58,9 @@ class NotFoundError(_FixedReasonError):
     """The service knows no such thing. Adapters catch it where absence is an answer."""
 
     reason_of_class = Reason.BAD_RESPONSE
+
+
+class StorageUnavailableError(_FixedReasonError):
+    """What was read cannot be written down, so it is left to be read again."""
+
+    reason_of_class = Reason.INTERNAL

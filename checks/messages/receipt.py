@@ -1,13 +1,15 @@
 """How far one message has come, and what one reading of a log or one callback says about it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+import msgspec
+
 from ..reason import Reason
+
+UNKNOWN_OPERATOR: Final = "unknown"
 
 
 class Status(StrEnum):
@@ -15,6 +17,7 @@ class Status(StrEnum):
 
     ACCEPTED = "accepted"  # taken by the provider's API: queued, scheduled or choosing a sender
     SENT = "sent"  # handed to the operator; nothing is known of the phone
+    RECEIPT_MISSING = "receipt_missing"  # sent long ago, and still no receipt: neither success nor failure
     DELIVERED = "delivered"  # the operator claims that it arrived
     UNDELIVERED = "undelivered"  # the operator says that it did not arrive
     FAILED = "failed"  # never left the provider
@@ -31,11 +34,12 @@ class Status(StrEnum):
         return _RANKS[self] == _FINAL
 
 
-_FINAL: Final = 2
+_FINAL: Final = 3
 _RANKS: Final[Mapping[Status, int]] = MappingProxyType(
     {
         Status.ACCEPTED: 0,
         Status.SENT: 1,
+        Status.RECEIPT_MISSING: 2,
         Status.DELIVERED: _FINAL,
         Status.UNDELIVERED: _FINAL,
         Status.FAILED: _FINAL,
@@ -47,6 +51,7 @@ _PATHS: Final[Mapping[Status, tuple[Status, ...]]] = MappingProxyType(
     {
         Status.ACCEPTED: (Status.ACCEPTED,),
         Status.SENT: (Status.ACCEPTED, Status.SENT),
+        Status.RECEIPT_MISSING: (Status.ACCEPTED, Status.SENT, Status.RECEIPT_MISSING),
         Status.DELIVERED: (Status.ACCEPTED, Status.SENT, Status.DELIVERED),
         Status.UNDELIVERED: (Status.ACCEPTED, Status.SENT, Status.UNDELIVERED),
         Status.FAILED: (Status.ACCEPTED, Status.FAILED),
@@ -91,16 +96,33 @@ FAILURE_REASONS: Final = (
 """Why one message may not arrive, as the vendors' tables have it; these counters exist from the start."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """One reading of one message. Holds no phone number, name or text."""
+class Source(StrEnum):
+    """Who told of a receipt, and so what its times are worth."""
+
+    LOG = "log"  # the provider's message log: whole seconds, an upper bound
+    CALLBACK = "callback"  # a status callback: our own clock when it arrived
+    EVENT_STREAM = "event_stream"  # the provider's clock, in milliseconds
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One reading of one message. Times are Unix time.
+
+    ``recipient`` is in memory only: the ledger keeps a keyed hash of it, and it never shows in a repr.
+    """
 
     message_id: str  # the provider's; storage keeps only a keyed hash of it
     status: Status
-    created_at: datetime  # aware, UTC
+    at: float  # when the message came to this status, as well as the source can tell
+    created_at: float | None = None  # None: the source does not tell
+    recipient: str = ""  # E.164; "" where the provider no longer has it
     country: str  # ISO 3166 alpha-2, or UNKNOWN_COUNTRY
-    operator: str = "unknown"
+    operator: str = UNKNOWN_OPERATOR
     reason: Reason | None = None  # why it failed; None unless undelivered or failed
     code: str | None = None  # the vendor's error code
     code_is_mapped: bool = True  # False: the vendor's table has no row for `code`
     delivery_seconds: float | None = None  # created to delivered; None when not delivered or not known
+    source: Source = Source.LOG
+
+    def __repr__(self) -> str:
+        told = f"{self.status} at {self.at:.0f}, {self.country}, {self.operator}, code {self.code}"
+        return f"Receipt({self.message_id}: {told})"
