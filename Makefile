@@ -2,7 +2,7 @@
 # Has to work with GNU make 3.81, the one of macOS.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench golden clean programs-demo programs-test
+.PHONY: help demo test check bench bench-detect golden clean programs-demo programs-test
 
 ARGS ?=
 PYTEST_ARGS ?= -n 2 --dist loadgroup
@@ -17,7 +17,7 @@ PRISM := tests/contract/node_modules/.stamp
 $(shell [ -x .venv/bin/python ] || rm -f .venv/.stamp-run .venv/.stamp-dev)
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'make demo ARGS="--fault balance_exhausted"    make test PYTEST_ARGS="-k balance"'
 	@echo 'SYSTEM_PACKAGES=skip: install nothing outside this folder    CI=true: skip no test'
@@ -33,10 +33,13 @@ check: .venv/.stamp-dev ## format, lint and types, without tests
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 
-bench: .venv/.stamp-dev ## measure start-up, memory and a check run against their goals
+bench: .venv/.stamp-dev ## measure start-up, memory, log reading and callbacks against their goals
 	@failed=0; for file in tests/bench/bench_*.py; do \
 		$(BIN)/python -m "tests.bench.$$(basename "$$file" .py)" || failed=1; \
 	done; exit $$failed
+
+bench-detect: .venv/.stamp-dev ## half a year of simulated traffic: how fast and how rightly operator faults are named
+	@$(BIN)/python -m tests.bench.detect $(ARGS)
 
 golden: .venv/.stamp-dev ## rewrite the golden files; review the diff
 	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_exporter_metrics.py tests/test_exporter_config.py tests/test_repo_docs.py

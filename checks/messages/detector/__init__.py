@@ -1,0 +1,8 @@
+"""The detector of operator faults: pure, without I/O, clock and randomness."""
+
+from .detector import Detector
+from .settings import DetectorSettings
+from .signatures import Hypothesis
+from .verdict import NodeReading, Scope, Suspicion, Verdict
+
+__all__ = ["Detector", "DetectorSettings", "Hypothesis", "NodeReading", "Scope", "Suspicion", "Verdict"]
