@@ -5,11 +5,12 @@ Every method may raise ``ProviderError``; "may not be read" is told apart from "
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
-from .messages.receipt import Receipt
+from .messages.receipt import Receipt, Status
+from .messages.verification import Attempt
+from .reason import Reason
 from .result import ServiceComponent
 
 
@@ -144,9 +145,56 @@ class ServiceStatusClient(Protocol):
         """Return components and unresolved incidents."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPage:
+    """A page of a message log, as far as it can be understood."""
+
+    receipts: Sequence[Receipt]  # outbound messages created within the time asked for, about the newest first
+    resume: str | None  # the bookmark of the next page; None: there is no older message
+    reached: float | None  # Unix time: no page to come has a message created after it; None: cannot be told
+    at: float | None = None  # Unix time: the provider's clock when it answered; None: not told
+
+
 @runtime_checkable
 class MessageLogClient(Protocol):
     """Can read the log of sent messages."""
 
-    def read_messages(self, *, since: datetime) -> Iterator[Receipt]:
-        """Yield every outbound message created at or after ``since`` (aware, UTC), newest first."""
+    def read_page(self, *, since: float, until: float | None = None, resume: str | None = None) -> LogPage:
+        """Return one page of the messages created at or after ``since`` and before ``until`` (Unix time), newest first.
+
+        Without ``until`` it is the newest page of the whole log. With it the log may leave out what was
+        never sent, and pages with nothing to return may come first and last.
+        ``resume``, the bookmark of an earlier page, goes on from there; it may be kept on disk: it has nothing
+        personal or secret in it, and is not trusted when it comes back.
+        Raises BadResponseError when no message of a page can be understood.
+        """
+
+
+@runtime_checkable
+class ConversionClient(Protocol):
+    """Can read which codes were typed."""
+
+    def read_attempts(self, *, since: float, until: float) -> Iterator[Sequence[Attempt]]:
+        """Yield, page by page, the codes sent by SMS between two moments (Unix time); the same may come again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryStatus:
+    """How far a test message has come."""
+
+    status: Status
+    reason: Reason | None = None  # why it failed; None unless it did
+    code: str | None = None  # the vendor's error code
+    cost: float | None = None  # None: not known yet
+    currency: str | None = None  # ISO 4217
+
+
+@runtime_checkable
+class CanaryClient(Protocol):
+    """Can send a message and follow it."""
+
+    def send_canary(self, *, to: str, sender: str, text: str, validity_seconds: int) -> str:
+        """Send one message, once, and return its id. When it raises, the message may have been sent all the same."""
+
+    def fetch_canary(self, message_id: str) -> CanaryStatus:
+        """Return how far a message has come."""

@@ -21,6 +21,8 @@ import trustme
 from checks.clients import (
     AccountClient,
     BalanceClient,
+    CanaryClient,
+    ConversionClient,
     CountryPermissions,
     CredentialsClient,
     MessageLogClient,
@@ -69,7 +71,12 @@ CALLS: Final[Mapping[str, Call]] = {
     "fetch_messaging_service": lambda client: client.fetch_messaging_service("MG" + "0" * 32, countries=["US"]),
     "fetch_country_permissions": lambda client: client.fetch_country_permissions(["US"]),
     "fetch_service_status": lambda client: client.fetch_service_status(),
-    "read_messages": lambda client: list(client.read_messages(since=READ_SINCE)),
+    "read_page": lambda client: client.read_page(since=READ_SINCE.timestamp()),
+    "read_attempts": lambda client: list(
+        client.read_attempts(since=READ_SINCE.timestamp(), until=READ_SINCE.timestamp() + 60)
+    ),
+    "send_canary": lambda client: client.send_canary(to=NUMBER, sender=NUMBER, text="test", validity_seconds=60),
+    "fetch_canary": lambda client: client.fetch_canary("SM" + "1" * 32),
 }
 """Every call of every protocol in ``checks.clients``; a vendor takes those that it can answer."""
 
@@ -278,9 +285,13 @@ def protocol_calls() -> Iterator[str]:
         CredentialsClient,
         AccountClient,
         BalanceClient,
+        CanaryClient,
+        ConversionClient,
         SendersClient,
         ServiceStatusClient,
         MessageLogClient,
+        ConversionClient,
+        CanaryClient,
     ):
         yield from (name for name in vars(protocol) if not name.startswith("_"))
 

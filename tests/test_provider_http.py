@@ -27,6 +27,7 @@ from checks.errors import (
     UnreachableError,
 )
 from checks.providers.http import OUTCOMES, Http, Reply, deadline, origin_of, reason_for_status
+from checks.providers.limiter import RateLimiter, parse_retry_after
 from checks.reason import Reason
 from tests import stub_server as stubs
 from tests.stub_server import StubServer
@@ -754,3 +755,126 @@ def test_an_error_quotes_nothing_of_the_request_or_answer(stub: StubServer, http
 
 def test_an_origin_is_scheme_host_and_port() -> None:
     assert origin_of("https://status.example.com:8443/de/page") == "https://status.example.com:8443"
+
+
+# ---- how often
+
+
+@pytest.fixture
+def slow_http(stub: StubServer, outcomes: Outcomes) -> Iterator[Http]:
+    client = Http({"api.example.com": stub.url}, timeout_seconds=5, requests_per_second=1, observer=outcomes)
+    yield client
+    client.close()
+
+
+def test_no_more_requests_begin_in_any_second_than_allowed() -> None:
+    limiter = RateLimiter(20)
+    begun: list[float] = []
+
+    def ask(_: int) -> None:
+        limiter.wait(time.monotonic() + 10)
+        begun.append(time.monotonic())
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(50)))
+    begun.sort()
+    assert begun[19] - begun[0] < 0.5  # what is allowed goes at once
+    assert min(later - earlier for earlier, later in zip(begun, begun[20:], strict=False)) > 0.98
+    assert begun[-1] - begun[0] < 2.5
+
+
+def test_requests_wait_for_their_turn(stub: StubServer, slow_http: Http, outcomes: Outcomes) -> None:
+    stub.default = stubs.answer({})
+    started = time.monotonic()
+    slow_http.request("GET", "https://api.example.com/a")
+    slow_http.request("GET", "https://api.example.com/b")
+    assert 0.98 < time.monotonic() - started < 2
+    assert outcomes.seen == ["ok", "ok"]
+
+
+def test_who_cannot_get_a_turn_in_time_is_told_at_once(stub: StubServer, slow_http: Http, outcomes: Outcomes) -> None:
+    stub.default = stubs.answer({})
+    slow_http.request("GET", "https://api.example.com/a")
+    started = time.monotonic()
+    with deadline(0.5), pytest.raises(DeadlineExceededError, match=r"^no time was left to ask$"):
+        slow_http.request("GET", "https://api.example.com/b")
+    assert time.monotonic() - started < 0.2
+    assert [request.path for request in stub.requests] == ["/a"]
+    assert outcomes.seen == ["ok", "timeout"]
+
+
+def test_who_yields_goes_behind_those_who_do_not() -> None:
+    limiter = RateLimiter(1)
+    limiter.wait(time.monotonic() + 10)
+    order: list[str] = []
+
+    def ask(name: str, *, yields: bool) -> None:
+        with suppress(DeadlineExceededError):
+            limiter.wait(time.monotonic() + 2.5, yields=yields)
+            order.append(name)
+
+    with ThreadPoolExecutor(10) as pool:
+        for _ in range(8):
+            pool.submit(ask, "reader", yields=True)
+        time.sleep(0.1)  # they wait already
+        pool.submit(ask, "check", yields=False)
+        pool.submit(ask, "check", yields=False)
+    assert order == ["check", "check"]
+
+
+def test_who_yields_waits_no_longer_than_it_may() -> None:
+    limiter = RateLimiter(1)
+    limiter.wait(time.monotonic() + 10)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(limiter.wait, time.monotonic() + 10)
+        time.sleep(0.05)
+        started = time.monotonic()
+        with pytest.raises(DeadlineExceededError):
+            limiter.wait(started + 0.3, yields=True)
+        assert time.monotonic() - started < 0.6
+        waiting.result()
+
+
+def test_a_provider_that_asks_for_quiet_gets_it(stub: StubServer, outcomes: Outcomes) -> None:
+    http = Http({"api.example.com": stub.url}, timeout_seconds=5, requests_per_second=100, observer=outcomes)
+    stub.on("/a", stubs.answer({}, status=429, headers={"Retry-After": "1"}))
+    stub.on("/b", stubs.answer({}))
+    started = time.monotonic()
+    assert http.request("GET", "https://api.example.com/a").status == 429  # nothing is retried
+    with deadline(0.5), pytest.raises(ProviderError, match=r"^the provider asked for fewer requests") as caught:
+        http.request("GET", "https://api.example.com/b")
+    assert caught.value.reason is Reason.RATE_LIMITED
+    assert time.monotonic() - started < 0.4
+    http.request("GET", "https://api.example.com/b")
+    assert 0.98 < time.monotonic() - started < 2
+    http.close()
+    assert [request.path for request in stub.requests] == ["/a", "/b"]
+    assert outcomes.seen == ["rate_limited", "rate_limited", "ok"]
+
+
+def test_quiet_lasts_a_minute_at_most() -> None:
+    limiter = RateLimiter(10)
+    limiter.keep_quiet(1e9)
+    with pytest.raises(ProviderError):
+        limiter.wait(time.monotonic() + 59)
+    assert 59 < limiter._pause(time.monotonic(), time.monotonic() + 100, yields=False) <= 60
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("", 0.0),
+        ("7", 7.0),
+        ("0", 0.0),
+        ("-7", 0.0),
+        ("1.5", 0.0),
+        ("soon", 0.0),
+        ("\u0667", 0.0),
+        ("9" * 5000, 999_999_999.0),
+        ("Tue, 24 Nov 2026 07:30:30 GMT", 30.0),
+        ("Tue, 24 Nov 2026 07:29:30 GMT", 0.0),
+        ("Tue, 24 Nov 99999999999 07:29:30 GMT", 0.0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str, seconds: float) -> None:
+    assert parse_retry_after(value, 1795505400.0) == seconds

@@ -1,27 +1,37 @@
 """Twilio: what each call asks, what it makes of the documented answers, and the traps of keys and codes."""
 
+import json
 import logging
+import math
 import subprocess
 import sys
+import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any, Final
+from urllib.parse import parse_qs
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from checks.clients import Account, AccountState, CountryPermissions, Money, RecentSpend, Sender
-from checks.errors import BadResponseError, NotFoundError, PermissionMissingError, ProviderError
+from checks.clients import Account, AccountState, CountryPermissions, LogPage, Money, RecentSpend, Sender
+from checks.errors import BadResponseError, DeadlineExceededError, NotFoundError, PermissionMissingError, ProviderError
 from checks.messages import Receipt, Status, mask_number
 from checks.providers import PROVIDERS, build_client
+from checks.providers.http import deadline
 from checks.providers.twilio import TwilioClient, TwilioSettings
 from checks.providers.twilio.answers import parse_number
 from checks.providers.twilio.codes import ERROR_CODES, LIST, PAGE, error_page
-from checks.providers.twilio.log import Seen, parse_moment
+from checks.providers.twilio.log import Seen, parse_time
+from checks.providers.twilio.paging import parse_bookmark
 from checks.reason import Reason
 from checks.secret import Secret
 from exporter.sandbox import Sandbox
@@ -38,6 +48,8 @@ TOKEN: Final = "canary-token-51d0"
 NUMBER: Final = "+4915112345678"
 TOLL_FREE: Final = "+18335550123"
 NOW: Final = datetime(2026, 11, 24, 7, 30, tzinfo=UTC)
+
+CREATED: Final = (NOW - timedelta(minutes=5)).timestamp()
 
 ACCOUNT: Final = f"/2010-04-01/Accounts/{SID}.json"
 BALANCE: Final = f"/2010-04-01/Accounts/{SID}/Balance.json"
@@ -165,15 +177,26 @@ def receipt(**changes: Any) -> Receipt:
     plain = Receipt(
         message_id="SM" + "1" * 32,
         status=Status.DELIVERED,
-        created_at=NOW - timedelta(minutes=5),
+        at=CREATED + 7,
+        created_at=CREATED,
+        recipient=NUMBER,
         country="DE",
+        operator="T-Mobile",
         delivery_seconds=7.0,
     )
-    return replace(plain, **changes)
+    return msgspec.structs.replace(plain, **changes)
 
 
 def read(client: TwilioClient, since: datetime = NOW - timedelta(hours=1)) -> list[Receipt]:
-    return list(client.read_messages(since=since))
+    """Read on from page to page until one reaches back to ``since``."""
+    receipts: list[Receipt] = []
+    resume = None
+    while True:
+        page = client.read_page(since=since.timestamp(), resume=resume)
+        receipts += page.receipts
+        resume = page.resume
+        if resume is None or (page.reached is not None and page.reached < since.timestamp()):
+            return receipts
 
 
 def paths(stub: StubServer) -> list[str]:
@@ -1121,7 +1144,7 @@ def test_a_delivery_is_never_before_its_message(stub: StubServer, client: Twilio
 
 def test_dates_in_another_zone_are_utc(stub: StubServer, client: TwilioClient) -> None:
     stub.on(MESSAGES, listing("messages", message(date_created="Tue, 24 Nov 2026 09:25:00 +0200")))
-    assert [(one.created_at, one.created_at.tzinfo) for one in read(client)] == [(NOW - timedelta(minutes=5), UTC)]
+    assert [one.created_at for one in read(client)] == [CREATED]
 
 
 def test_pages_are_followed_with_credentials(stub: StubServer, client: TwilioClient) -> None:
@@ -1192,7 +1215,7 @@ def test_reading_goes_on_past_single_old_messages(stub: StubServer, client: Twil
 def test_since_is_a_boundary_of_creation(stub: StubServer, client: TwilioClient) -> None:
     ages = [timedelta(minutes=59, seconds=59), timedelta(hours=1), timedelta(hours=1, seconds=1)]
     stub.on(MESSAGES, listing("messages", *(message(ago=age) for age in ages)))
-    assert [NOW - one.created_at for one in read(client)] == ages[:2]
+    assert [one.created_at for one in read(client)] == [(NOW - age).timestamp() for age in ages[:2]]
 
 
 def test_a_large_page_of_long_texts_is_read(stub: StubServer, client: TwilioClient) -> None:
@@ -1212,12 +1235,236 @@ def test_no_number_leaves_the_log(stub: StubServer, client: TwilioClient, caplog
 
 
 @given(st.text(max_size=40) | st.integers() | st.none() | st.lists(st.text()))
-def test_a_date_is_utc_or_refused(value: Any) -> None:
+def test_a_date_is_a_time_or_refused(value: Any) -> None:
     try:
-        moment = parse_moment(value)
+        moment = parse_time(value)
     except BadResponseError:
         return
-    assert moment is None or moment.tzinfo is UTC
+    assert moment is None or math.isfinite(moment)
+
+
+@pytest.mark.parametrize(
+    ("to", "recipient"),
+    [
+        (NUMBER, NUMBER),
+        (f"whatsapp:{NUMBER}", NUMBER),
+        ("+1415555XXXX", ""),  # obfuscated: https://www.twilio.com/docs/messaging/guides (address retention)
+        ("+\u0664\u0669151", ""),
+        ("+", ""),
+        ("client:alice", ""),
+        ("", ""),
+        (None, ""),
+        ({}, ""),
+    ],
+)
+def test_a_message_has_a_recipient_where_it_is_told(
+    to: Any, recipient: str, stub: StubServer, client: TwilioClient
+) -> None:
+    stub.on(MESSAGES, listing("messages", message(to=to)))
+    assert [one.recipient for one in read(client)] == [recipient]
+
+
+@pytest.mark.parametrize(
+    ("changes", "after"),
+    [({}, 7), ({"date_updated": None}, 1), ({"date_updated": "", "date_sent": None, "status": "queued"}, 0)],
+)
+def test_a_status_is_as_old_as_the_last_date_that_tells(
+    changes: dict[str, Any], after: float, stub: StubServer, client: TwilioClient
+) -> None:
+    stub.on(MESSAGES, listing("messages", message(**changes)))
+    assert [one.at for one in read(client)] == [CREATED + after]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"body": "cut in two \ud83d"},
+        {"status": None, "sid": sid(9)},
+        {"date_created": "yesterday", "sid": sid(9)},
+        {"to": ["x"], "sid": sid(9)},
+    ],
+)
+def test_one_odd_message_changes_nothing_for_the_others(
+    odd: dict[str, Any], stub: StubServer, client: TwilioClient
+) -> None:
+    rows = [
+        message(sid=sid(1), status="failed", error_code=30007),
+        message(sid=sid(2), date_created="Tue, 24 Nov 2026 09:25:00 +0200"),
+        message(sid=sid(3), date_updated=None, to="+2348031234567"),
+    ]
+    stub.on(MESSAGES, listing("messages", *rows))
+    expected = read(client)
+    assert len(expected) == 3
+    stub.on(MESSAGES, listing("messages", *rows, message(**odd)))
+    assert read(client)[:3] == expected
+
+
+def test_a_number_of_thousands_of_digits_changes_nothing_for_the_others(stub: StubServer, client: TwilioClient) -> None:
+    rows = [message(sid=sid(1)), message(status="failed", error_code=7777777)]
+    body = json.dumps({"messages": rows}).replace("7777777", "7" * 5000)
+    stub.on(MESSAGES, stubs.answer(body.encode()))
+    assert [(one.message_id, one.code) for one in read(client)] == [(sid(1), None), ("SM" + "1" * 32, None)]
+
+
+def test_a_page_of_more_than_was_asked_for_is_refused(stub: StubServer, client: TwilioClient) -> None:
+    stub.on(MESSAGES, listing("messages", *[message()] * 1001))
+    with pytest.raises(BadResponseError, match=r"^Twilio gives more messages than asked for$"):
+        read(client)
+
+
+@given(st.integers(-2_000_000_000, 30_000_000_000))
+def test_a_date_is_what_the_standard_library_says(seconds: int) -> None:
+    text = format_datetime(datetime.fromtimestamp(seconds, UTC))
+    for _ in range(2):  # parsed, then remembered
+        assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tue, 24 Nov 2026 24:25:00 +0000",
+        "Tue, 24 Nov 2026 07:60:00 +0000",
+        "Tue, 31 Feb 2026 07:25:00 +0000",
+        "Tue, 24 Nox 2026 07:25:00 +0000",
+        "Tue, 24 Nov 2026 07:25:-1 +0000",
+    ],
+)
+def test_a_date_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(BadResponseError):
+        parse_time(text)
+
+
+# ---- pages of the log
+
+
+def read_one(client: TwilioClient, **asked: Any) -> LogPage:
+    return client.read_page(since=(NOW - timedelta(hours=1)).timestamp(), **asked)
+
+
+def test_a_page_tells_how_far_it_reaches_and_the_time(stub: StubServer, client: TwilioClient) -> None:
+    body = {"messages": [message(), message(ago=timedelta(minutes=9), sid=sid(2))], "next_page_uri": None}
+    stub.on(MESSAGES, stubs.answer(body, headers={"Date": "Tue, 24 Nov 2026 07:30:02 GMT"}))
+    page = read_one(client)
+    assert (page.resume, page.at) == (None, NOW.timestamp() + 2)
+    assert page.reached == CREATED + 1 + 60  # all were among the last hundred; a minute of disorder
+    stub.on(MESSAGES, listing("messages", *[message()] * 50, *[message(ago=timedelta(minutes=9))] * 100))
+    assert read_one(client).reached == CREATED - 4 * 60 + 1 + 60
+
+
+@pytest.mark.parametrize("headers", [{}, {"Date": "soon"}, {"Date": "Tue, 24 Nov 99999 07:30:02 GMT"}, {"Date": ""}])
+def test_a_page_without_a_time(headers: dict[str, str], stub: StubServer, client: TwilioClient) -> None:
+    stub.on(MESSAGES, stubs.answer({"messages": [], "next_page_uri": None}, headers=headers))
+    assert read_one(client) == LogPage(receipts=[], resume=None, reached=None, at=None)
+
+
+def test_a_stretch_is_asked_for_by_days_and_cut_to_the_second(stub: StubServer, client: TwilioClient) -> None:
+    ages = [timedelta(minutes=minutes) for minutes in (1, 5, 10, 11)]
+    stub.on(MESSAGES, listing("messages", *(message(ago=age, sid=sid(age.seconds)) for age in ages)))
+    since, until = (NOW - timedelta(minutes=10)).timestamp(), (NOW - timedelta(minutes=1)).timestamp()
+    page = client.read_page(since=since, until=until)
+    assert [one.message_id for one in page.receipts] == [sid(300), sid(600)]
+    assert stub.requests[0].query == {"PageSize": ["1000"], "DateSent<": ["2026-11-25"], "DateSent>": ["2026-11-23"]}
+
+
+def test_a_bookmark_goes_on_and_holds_no_number(stub: StubServer, client: TwilioClient) -> None:
+    token = "PASM" + "1" * 32
+    following = f"{MESSAGES}?To=%2B4915112345678&DateSent%3E=2026-11-24&PageSize=1000&Page=1&PageToken={token}&X=1"
+    stub.on(MESSAGES, listing("messages", message(), following=following))
+    bookmark = read_one(client).resume
+    assert bookmark == f"DateSent%3E=2026-11-24&PageSize=1000&Page=1&PageToken={token}"
+    stub.on(MESSAGES, listing("messages"))
+    assert read_one(client, resume=bookmark).resume is None
+    assert stub.requests[-1].target == f"{MESSAGES}?{bookmark}"
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        f"https://evil.example{MESSAGES}?Page=1",
+        f"//evil.example{MESSAGES}?Page=1",
+        f"{BALANCE}?Page=1",
+        f"{MESSAGES}/../Calls.json?Page=1",
+        MESSAGES,
+        "",
+        "?Page=1",
+        f"{MESSAGES}?Page=x",
+        f"{MESSAGES}?Page=1&Page=2",
+        f"{MESSAGES}?Page=1&PageToken=4915112345678",
+        f"{MESSAGES}?Page=1&PageToken=PA%2B4915112345678",
+        f"{MESSAGES}?Page=1&PageToken=PA{'1' * 200}",
+        f"{MESSAGES}?DateSent=%2B4915112345678",
+        f"{MESSAGES}?" + "&".join(["Page=1"] * 50),
+        "https://[",
+        "x" * 100_000,
+    ],
+)
+def test_a_next_page_somewhere_else_is_refused(following: str, stub: StubServer, client: TwilioClient) -> None:
+    stub.on(MESSAGES, listing("messages", message(), following=following))
+    with pytest.raises(BadResponseError) as caught:
+        read_one(client)
+    assert NUMBER[1:] not in str(caught.value)
+    assert paths(stub) == [MESSAGES]
+
+
+@pytest.mark.parametrize(
+    "bookmark",
+    ["", "x", "To=1", "Page=1&To=%2B49", "Page=1#x", "Page=1&Page=1", "Page=1 HTTP/1.1", "Page=1;X=1", "Page=\u0661"],
+)
+def test_a_bookmark_that_is_not_ours_asks_nothing(bookmark: str, stub: StubServer, client: TwilioClient) -> None:
+    with pytest.raises(BadResponseError, match=r"^Twilio's message log has no such page$"):
+        read_one(client, resume=bookmark)
+    assert stub.requests == []
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_a_bookmark_or_refused(text: str) -> None:
+    try:
+        query = parse_bookmark(text)
+    except BadResponseError:
+        return
+    assert parse_bookmark(query) == query
+    assert set(parse_qs(query)) <= {"PageSize", "Page", "PageToken", "DateSent", "DateSent<", "DateSent>"}
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 20001), (404, 20404)])
+def test_a_bookmark_that_aged_is_told_from_other_refusals(
+    status: int, code: int, stub: StubServer, client: TwilioClient
+) -> None:
+    stub.on(MESSAGES, refusal(status, code))
+    with pytest.raises(BadResponseError, match=r"^Twilio's message log no longer has this page$"):
+        read_one(client, resume="Page=1&PageToken=PASM1")
+    stub.on(MESSAGES, refusal(401, 20003))
+    with pytest.raises(ProviderError) as caught:
+        read_one(client, resume="Page=1&PageToken=PASM1")
+    assert caught.value.reason is Reason.CREDENTIALS_REJECTED
+
+
+def test_the_limit_of_requests_holds_for_the_log_and_the_checks(stub: StubServer, build: Build) -> None:
+    client = build(max_requests_per_second=1)
+    stub.on(MESSAGES, listing("messages"))
+    stub.on(BALANCE, stubs.answer({"balance": "1", "currency": "USD"}))
+    read_one(client)
+    with deadline(0.3), pytest.raises(DeadlineExceededError):
+        client.fetch_balance()
+    assert paths(stub) == [MESSAGES]
+
+
+def test_the_log_lets_the_checks_go_first(stub: StubServer, build: Build) -> None:
+    client = build(max_requests_per_second=1)
+    stub.on(MESSAGES, listing("messages"))
+    stub.on(BALANCE, stubs.answer({"balance": "1", "currency": "USD"}))
+    read_one(client)
+
+    def read_in_time() -> None:
+        with deadline(1.5), suppress(DeadlineExceededError):
+            read_one(client)
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(7):
+            pool.submit(read_in_time)
+        time.sleep(0.2)  # they wait already
+        pool.submit(client.fetch_balance)
+    assert paths(stub) == [MESSAGES, BALANCE]
 
 
 # ---- what leaves the adapter
@@ -1274,6 +1521,8 @@ def spoilt(value: Any, spoil: Callable[[str], str]) -> Iterator[Any]:
 def texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
+    elif isinstance(value, Receipt):
+        yield from texts(msgspec.structs.astuple(msgspec.structs.replace(value, recipient="")))  # it stays inside
     elif is_dataclass(value):
         yield from (text for one in fields(value) for text in texts(getattr(value, one.name)))
     elif isinstance(value, list | tuple):

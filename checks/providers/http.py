@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
 from ipaddress import ip_address
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -36,13 +36,14 @@ from ..errors import (
     UnreachableError,
 )
 from ..reason import Reason
+from .limiter import RateLimiter, parse_retry_after
 from .observer import NoObserver, Observer
 
 BODY_LIMIT_BYTES: Final = 4 * 1024 * 1024
 """The largest body that is read unless a call asks for more: after decompression."""
 
 _HEAD_LIMIT_BYTES: Final = 256 * 1024  # headers and chunk framing come on top of the body
-_STEP_BYTES: Final = 64 * 1024
+_STEP_BYTES: Final = 64 * 1024  # where the length of a body is not told
 
 # An idle connection that the server closes just as we use it looks like an outage. Common servers keep
 # idle connections for 5 s (uvicorn, Node.js) to 75 s (nginx), so ours are given up before that.
@@ -317,15 +318,25 @@ class Http:
     at construction; a loopback address is never asked through a proxy.
     """
 
-    def __init__(self, origins: Mapping[str, str], *, timeout_seconds: float, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        origins: Mapping[str, str],
+        *,
+        timeout_seconds: float,
+        requests_per_second: int | None = None,
+        observer: Observer | None = None,
+    ) -> None:
         """Take ``origins``: the hosts that may be asked, each with the URL that stands for its root.
 
         Such a URL's own host may be asked too: a service that pages by absolute URLs names itself.
+        No more than ``requests_per_second`` requests begin in one second, None for any number of them, and none
+        while an answer 429 asks for quiet.
         Raises ValueError when the CA bundle cannot be read.
         """
         own = {urlsplit(origin).netloc: origin_of(origin) for origin in origins.values()}
         self._origins = {host.lower(): origin for host, origin in {**own, **origins}.items()}
         self._timeout_seconds = timeout_seconds
+        self._limiter = None if requests_per_second is None else RateLimiter(requests_per_second)
         self._observer = observer or NoObserver()
         self._proxies = {origin: _proxies_for(origin) for origin in self._origins.values()}
         self._adapter = _Adapter(_environment_tls_context())
@@ -346,14 +357,17 @@ class Http:
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         body_limit_bytes: int = BODY_LIMIT_BYTES,
+        yields: bool = False,
     ) -> Reply:
         """Send one request and return the complete answer, whatever its status but a redirect.
 
-        It takes as long as the timeout and the ``deadline`` around it allow, as a whole. ``auth`` is sent as
-        HTTP Basic in UTF-8 (RFC 7617).
+        It takes as long as the timeout and the ``deadline`` around it allow, as a whole, waiting for its turn
+        included. ``auth`` is sent as HTTP Basic in UTF-8 (RFC 7617). A request that ``yields`` lets all others
+        go first.
 
         Raises UnreachableError, DeadlineExceededError, TLSFailedError, or BadResponseError for an answer that
-        is a redirect, too large or no HTTP, and for a URL on a host that it was not given.
+        is a redirect, too large or no HTTP, and for a URL on a host that it was not given; ProviderError (rate
+        limited) without asking while the provider wants quiet for longer than there is time.
         """
         origin, target = self._locate(url)
         request = requests.Request(
@@ -365,10 +379,12 @@ class Http:
             auth=None if auth is None else (auth[0].encode(), auth[1].encode()),
         )
         try:
-            reply = self._exchange(request, self._proxies[origin], body_limit_bytes)
+            reply = self._exchange(request, self._proxies[origin], body_limit_bytes, yields=yields)
         except ProviderError as error:
             self._observer.request_done(error.reason)
             raise
+        if reply.status == 429 and self._limiter is not None:
+            self._limiter.keep_quiet(parse_retry_after(reply.headers.get("Retry-After", ""), time()))
         self._observer.request_done(reason_for_status(reply.status) or Reason.OK)
         return reply
 
@@ -384,8 +400,12 @@ class Http:
         query = f"?{parts.query}" if parts.query else ""
         return origin, f"{origin}{parts.path}{query}"
 
-    def _exchange(self, request: requests.Request, proxies: Mapping[str, str], body_limit_bytes: int) -> Reply:
+    def _exchange(
+        self, request: requests.Request, proxies: Mapping[str, str], body_limit_bytes: int, *, yields: bool
+    ) -> Reply:
         call = _Call(self._ends_at(), body_limit_bytes + _HEAD_LIMIT_BYTES)
+        if self._limiter is not None:
+            self._limiter.wait(call.ends_at, yields=yields)
         if call.is_over:
             raise DeadlineExceededError("no time was left to ask")
         token = _call.set(call)
@@ -427,12 +447,17 @@ def _read(response: requests.Response, body_limit_bytes: int) -> Reply:
     # Only what was asked for: each coding more multiplies what a small answer may unpack to.
     if response.raw.headers.get("Content-Encoding", "").lower() not in _CONTENT_CODINGS:
         raise BadResponseError("the answer is compressed in a way that was not asked for")
-    body = bytearray()
-    for step in response.raw.stream(_STEP_BYTES, decode_content=True):
-        body += step
-        if len(body) > body_limit_bytes:
+    # In one step where the length is known: small ones cost as much as understanding a page of a message log.
+    told = min(response.raw.length_remaining or _STEP_BYTES, body_limit_bytes + 1)
+    steps, length = [], 0
+    for step in response.raw.stream(max(told, _STEP_BYTES), decode_content=True):
+        steps.append(step)
+        length += len(step)
+        if length > body_limit_bytes:
             raise _TooLargeError
-    return Reply(status=response.status_code, headers=response.headers, body=bytes(body))
+    return Reply(
+        status=response.status_code, headers=response.headers, body=steps[0] if len(steps) == 1 else b"".join(steps)
+    )
 
 
 # The first row of which anything is among an exception and its causes says what happened.

@@ -1,15 +1,29 @@
 """Twilio's API in our words: account, money, senders, permissions and the message log."""
 
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ...clients import Account, AccountState, CountryPermissions, Money, RecentSpend, Sender, ServiceStatus
+from ...callbacks import Callback, CallbackOutcome, CallbackRefusedError
+from ...clients import (
+    Account,
+    AccountState,
+    CanaryStatus,
+    CountryPermissions,
+    LogPage,
+    Money,
+    RecentSpend,
+    Sender,
+    ServiceStatus,
+)
 from ...errors import BadResponseError, NotFoundError, PermissionMissingError, ProviderError
 from ...messages import Receipt, mask_number
+from ...messages.verification import Attempt
 from ...reason import Reason
 from ..http import BODY_LIMIT_BYTES, Http, Reply, reason_for_status
+from ..limiter import RateLimiter
 from ..observer import NoObserver, Observer
 from ..statuspage import StatuspageClient
 from .answers import (
@@ -27,9 +41,14 @@ from .answers import (
     parse_text,
     toll_free_problem,
 )
+from .attempts import PATH as ATTEMPTS_PATH
+from .attempts import REQUESTS_A_MINUTE, Attempts
+from .callbacks import Callbacks
 from .codes import ERROR_CODES, MISSING_PERMISSION, NO_SUCH_RESOURCE, NOT_AUTHORIZED, NUMBER_LIKE
-from .log import MESSAGE_SID, Seen, parse_dates, parse_receipt
-from .sdk import PAGE_SIZE, body_limit, build_sdk, documented_shape
+from .log import MessageLog, clock_of
+from .paging import bookmark_of, first_query, parse_bookmark
+from .sdk import PAGE_SIZE, build_sdk, credentials_of, documented_shape
+from .sending import form_of, parse_sid, parse_status
 from .settings import TwilioSettings
 
 if TYPE_CHECKING:
@@ -38,13 +57,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-_HOSTS: Final = ("api.twilio.com", "messaging.twilio.com", "accounts.twilio.com", "trusthub.twilio.com")
+_API: Final = "https://api.twilio.com"
+_HOSTS: Final = (
+    "api.twilio.com",
+    "messaging.twilio.com",
+    "accounts.twilio.com",
+    "trusthub.twilio.com",
+    "verify.twilio.com",
+)
 
 _LOG_PAGE_LIMIT_BYTES: Final = 4 * BODY_LIMIT_BYTES  # 1000 messages of 1600 escaped letters each, and the rest
-
-_SLACK: Final = timedelta(minutes=1)
-_OLD_IN_A_ROW: Final = 100
-_SOME_ROWS: Final = 5
 
 _SERVICE_SID: Final = re.compile(r"MG[0-9a-fA-F]{32}")
 
@@ -79,16 +101,63 @@ class TwilioClient:
         self._http = Http(
             {host: settings.base_url or f"https://{host}" for host in _HOSTS},
             timeout_seconds=settings.timeout,
+            requests_per_second=settings.max_requests_per_second,
             observer=observer,
         )
         self._page = StatuspageClient(settings.status_page, timeout_seconds=settings.timeout, observer=observer)
-        self._unreadable = Seen()
+        self._auth = credentials_of(settings)
+        self._log_path = f"/2010-04-01/Accounts/{settings.account_sid}/Messages.json"
+        self._log = MessageLog(self._observer, self._failure)
+        self._attempts = Attempts(
+            self._ask_for_attempts, RateLimiter(REQUESTS_A_MINUTE, window_seconds=60.0), self._observer
+        )
+        self._callbacks = self._build_callbacks(settings)
+        self.takes_callbacks: Final = settings.callbacks is not None
+        self.forward_to: Final = None if settings.callbacks is None else settings.callbacks.forward_to
         self._sdk = build_sdk(settings, self._http, self._refusal)
+
+    def _build_callbacks(self, settings: TwilioSettings) -> Callbacks | None:
+        if settings.callbacks is None:
+            return None
+        auth_token = settings.callbacks.auth_token or settings.auth_token
+        assert auth_token is not None, "the settings see to that"  # noqa: S101
+        return Callbacks(
+            settings.callbacks,
+            account_sid=settings.account_sid,
+            auth_token=auth_token,
+            failure=self._failure,
+        )
 
     def close(self) -> None:
         """Close the idle connections."""
         self._http.close()
         self._page.close()
+
+    def read_callback(self, callback: Callback) -> Sequence[Receipt]:
+        """Return the receipts in a post of Twilio's. Raises CallbackRefusedError."""
+        if self._callbacks is None:
+            raise CallbackRefusedError(CallbackOutcome.UNKNOWN_TARGET)
+        return self._callbacks.read(callback)
+
+    def read_attempts(self, *, since: float, until: float) -> Iterator[Sequence[Attempt]]:
+        """Yield the verification attempts by SMS created between two moments (Unix time), newest first, by page."""
+        return self._attempts.read(since=since, until=until)
+
+    def _ask_for_attempts(self, query: str) -> Reply:
+        url = f"https://verify.twilio.com{ATTEMPTS_PATH}?{query}"
+        reply = self._http.request("GET", url, auth=self._auth, body_limit_bytes=_LOG_PAGE_LIMIT_BYTES, yields=True)
+        return self._accepted(reply)
+
+    def send_canary(self, *, to: str, sender: str, text: str, validity_seconds: int) -> str:
+        """Send one message, once, and return its SID."""
+        form = form_of(to=to, sender=sender, text=text, validity_seconds=validity_seconds)
+        url = f"{_API}{self._log_path}"
+        return parse_sid(self._accepted(self._http.request("POST", url, data=form, auth=self._auth)))
+
+    def fetch_canary(self, message_id: str) -> CanaryStatus:
+        """Return how far a message has come."""
+        url = f"{_API}{self._log_path.removesuffix('.json')}/{message_id}.json"
+        return parse_status(self._accepted(self._http.request("GET", url, auth=self._auth)), self._failure)
 
     def fetch_service_status(self) -> ServiceStatus:
         """Return what Twilio's status page says."""
@@ -96,8 +165,9 @@ class TwilioClient:
 
     def verify_credentials(self) -> None:
         """Read one message, which the Auth Token and standard API keys may do."""
-        for _ in self._log_pages(page_size=1, body_limit_bytes=BODY_LIMIT_BYTES):
-            return
+        self._log.parse_page(
+            self._accepted(self._ask_log(first_query(0, None, page_size=1))).body, since=math.inf, until=math.inf
+        )
 
     def fetch_account(self) -> Account:
         """Return the account's state. Of an account in use, also what restricts it.
@@ -240,80 +310,33 @@ class TwilioClient:
             unknown=tuple(country for country in countries if country not in enabled),
         )
 
-    def read_messages(self, *, since: datetime) -> Iterator[Receipt]:
-        """Yield outbound messages created at or after ``since``, newest first.
+    def read_page(self, *, since: float, until: float | None = None, resume: str | None = None) -> LogPage:
+        """Return one page of outbound messages created at or after ``since`` and before ``until``, newest first.
 
-        The list is read without a filter: those for ``DateSent`` work by whole days and leave out what was
-        never sent. It is documented as newest first, but not by which date, and a scheduled message carries
-        an old creation date among new ones. So a message is old when both its dates are, and reading ends at
-        a hundred old messages in a row.
-
-        ``delivery_seconds`` is date_updated less date_created: in steps of a second, and an upper bound,
-        since Twilio changes a message after its delivery too (twilio-oai: Message).
-
-        A message that cannot be understood (no date, a status that is not documented) is left out and told
-        to the observer, once and unless it is old, so that it costs neither the log nor goes unnoticed. A page
-        of some messages on which none can be understood is a BadResponseError.
+        The newest page is read without a filter: those for ``DateSent`` work by whole days and leave out what was
+        never sent. With ``until`` they are used, a day wider than asked for, and what is too much is cut away here.
+        Checks go first at the limit of requests.
         """
-        old_in_a_row = 0
-        for rows in self._log_pages(page_size=PAGE_SIZE, body_limit_bytes=_LOG_PAGE_LIMIT_BYTES):
-            understood = 0
-            for row in rows:
-                try:
-                    dates = parse_dates(row)
-                    old_in_a_row = old_in_a_row + 1 if dates.last_at < since - _SLACK else 0
-                    receipt = parse_receipt(row, dates.created_at, self._failure) if dates.created_at >= since else None
-                except BadResponseError:
-                    if not old_in_a_row:  # without a date it is as old as the one before it
-                        self._note_unreadable(row)
-                    continue
-                understood += 1
-                if old_in_a_row >= _OLD_IN_A_ROW:
-                    return
-                if receipt is not None:
-                    yield receipt
-            if not understood and len(rows) >= _SOME_ROWS:
-                raise BadResponseError("Twilio's message log cannot be understood")
+        query = first_query(since, until) if resume is None else parse_bookmark(resume)
+        reply = self._ask_log(query, body_limit_bytes=_LOG_PAGE_LIMIT_BYTES, yields=True)
+        if resume is not None and reply.status in (400, 404):
+            raise BadResponseError("Twilio's message log no longer has this page")
+        page = self._log.parse_page(self._accepted(reply).body, since=since, until=math.inf if until is None else until)
+        following = bookmark_of(page.next_page_uri, self._log_path)
+        if following is not None and following == resume:
+            raise BadResponseError("Twilio's message log pages in a circle")
+        return LogPage(receipts=page.receipts, resume=following, reached=page.reached, at=clock_of(reply.headers))
 
-    def _note_unreadable(self, row: Mapping[str, Any]) -> None:
-        sid = row.get("sid")
-        is_told_by_sid = isinstance(sid, str) and MESSAGE_SID.fullmatch(sid)
-        if self._unreadable.add(sid if is_told_by_sid else row):
-            self._observer.message_unreadable()
+    def _ask_log(self, query: str, *, body_limit_bytes: int = BODY_LIMIT_BYTES, yields: bool = False) -> Reply:
+        """Ask for a page of the log, past the SDK: its message objects cost more than all our work on them."""
+        url = f"{_API}{self._log_path}?{query}"
+        return self._http.request("GET", url, auth=self._auth, body_limit_bytes=body_limit_bytes, yields=yields)
 
-    def _log_pages(self, *, page_size: int, body_limit_bytes: int) -> Iterator[list[dict[str, Any]]]:
-        """Yield the pages of the message log, each as the objects of its JSON.
-
-        The SDK's own message objects are not made: one odd date would end the whole listing.
-        """
-        from twilio.base.page import Page
-
-        class Rows(Page):
-            def load_page(self, payload: Any) -> Any:
-                rows = payload["messages"]
-                if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-                    raise TypeError
-                return rows
-
-            def get_instance(self, payload: Any) -> Any:
-                return payload
-
-        api = self._sdk.api.v2010
-        uri = f"/Accounts/{self._account_sid}/Messages.json"
-        seen: set[str] = set()
-        with documented_shape(), body_limit(body_limit_bytes):
-            page: Page | None = Rows(api, api.page("GET", uri, params={"PageSize": page_size}))
-        while page is not None:
-            with documented_shape():
-                rows = list(page)
-            yield rows
-            with documented_shape(), body_limit(body_limit_bytes):
-                following = page.next_page_url
-                if following in seen:
-                    raise BadResponseError("Twilio's message log pages in a circle")
-                if following is not None:
-                    seen.add(following)
-                page = page.next_page()
+    def _accepted(self, reply: Reply) -> Reply:
+        problem = self._refusal(reply)
+        if problem is not None:
+            raise problem
+        return reply
 
     def _failure(self, code: int) -> tuple[Reason, bool]:
         """Return why a message with this code failed, and whether that is known."""

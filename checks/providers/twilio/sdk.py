@@ -3,11 +3,10 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import BadResponseError, ProviderError
-from ..http import BODY_LIMIT_BYTES, Http, Reply
+from ..http import Http, Reply
 from .settings import TwilioSettings
 
 if TYPE_CHECKING:
@@ -16,6 +15,12 @@ if TYPE_CHECKING:
 
 PAGE_SIZE: Final = 1000  # the most that the API gives at once
 _NO_ENVIRONMENT: Final = {"": ""}  # the SDK takes an empty mapping for none and reads os.environ: TWILIO_REGION
+
+
+def credentials_of(settings: TwilioSettings) -> tuple[str, str]:
+    """Return what to sign in with: an API key and its secret, or the account and its Auth Token."""
+    secret = settings.api_key_secret or settings.auth_token
+    return settings.api_key or settings.account_sid, secret.reveal() if secret is not None else ""
 
 
 def build_sdk(settings: TwilioSettings, http: Http, refusal: Callable[[Reply], ProviderError | None]) -> "Client":
@@ -42,41 +47,20 @@ def build_sdk(settings: TwilioSettings, http: Http, refusal: Callable[[Reply], P
             timeout: float | None = None,  # noqa: ARG002  # ours rules
             allow_redirects: bool = False,  # noqa: ARG002  # never
         ) -> Response:
-            reply = http.request(
-                method,
-                uri,
-                params=params,
-                data=data,
-                headers=headers,
-                auth=auth,
-                body_limit_bytes=_body_limit_bytes.get(),
-            )
+            reply = http.request(method, uri, params=params, data=data, headers=headers, auth=auth)
             problem = refusal(reply)
             if problem is not None:
                 raise problem
             return Response(reply.status, reply.body.decode(), reply.headers)
 
-    secret = settings.api_key_secret or settings.auth_token
+    username, password = credentials_of(settings)
     return Client(
-        username=settings.api_key or settings.account_sid,
-        password=secret.reveal() if secret is not None else "",
+        username=username,
+        password=password,
         account_sid=settings.account_sid,
         http_client=Transport(logger, is_async=False),
         environment=_NO_ENVIRONMENT,
     )
-
-
-_body_limit_bytes: ContextVar[int] = ContextVar("body_limit_bytes", default=BODY_LIMIT_BYTES)
-
-
-@contextmanager
-def body_limit(count: int) -> Iterator[None]:
-    """Let the SDK's calls inside read so many bytes of an answer."""
-    token = _body_limit_bytes.set(count)
-    try:
-        yield
-    finally:
-        _body_limit_bytes.reset(token)
 
 
 @contextmanager

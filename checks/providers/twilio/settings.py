@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from ...reason import Reason
-from ...settings import ProviderSettings, SecretSetting, Url
+from ...settings import Count, ProviderSettings, SecretSetting, Settings, Url
 
 
 def _reason(value: Any) -> Any:
@@ -18,6 +18,24 @@ def _reason(value: Any) -> Any:
 
 _AccountSid = Annotated[str, Field(pattern=r"^AC[0-9a-fA-F]{32}$")]
 _KeySid = Annotated[str, Field(pattern=r"^SK[0-9a-fA-F]{32}$")]
+
+
+class CallbackSettings(Settings):
+    """How to believe what Twilio posts to us."""
+
+    public_url: Url = Field(
+        description="the URL that Twilio was given, as it was given: it is part of the signature; its path ends in"
+        " /callbacks/ and the provider's name, unless a proxy says otherwise"
+    )
+    auth_token: SecretSetting | None = Field(
+        None, description="the account's Auth Token, which signs callbacks; needed beside an API key"
+    )
+    shared_key: SecretSetting | None = Field(
+        None, description="the secret of the shared key, for callbacks that are signed with HMAC_SHA256"
+    )
+    forward_to: Url | None = Field(
+        None, description="genuine callbacks are sent on to this URL as they came: that of the application that sends"
+    )
 
 
 class TwilioSettings(ProviderSettings):
@@ -32,6 +50,15 @@ class TwilioSettings(ProviderSettings):
         None, description="send all API calls here instead of to Twilio: a proxy, a sandbox, a test double"
     )
     status_page: Url = Field("https://status.twilio.com", description="the Statuspage to read")
+    max_requests_per_second: Count = Field(
+        30,
+        ge=1,
+        le=1000,
+        description="no more than this many API calls begin in one second; the message log waits for all others",
+    )
+    callbacks: CallbackSettings | None = Field(
+        None, description="status callbacks and Event Streams, taken on --public.listen-address; off unless given"
+    )
     error_codes: dict[Annotated[int, Strict()], Annotated[Reason, BeforeValidator(_reason)]] = Field(
         default_factory=dict, description="Twilio's error codes that mean another reason than built in"
     )
@@ -42,4 +69,6 @@ class TwilioSettings(ProviderSettings):
         by_key = (self.api_key is not None, self.api_key_secret is not None)
         if by_key != (not by_token, not by_token):
             raise PydanticCustomError("credentials", "needs either auth_token, or api_key and api_key_secret")
+        if self.callbacks is not None and self.auth_token is None and self.callbacks.auth_token is None:
+            raise PydanticCustomError("credentials", "callbacks need auth_token beside an API key: it signs them")
         return self

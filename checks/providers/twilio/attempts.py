@@ -1,0 +1,149 @@
+"""Verification attempts: which codes were typed, by country and operator.
+
+https://www.twilio.com/docs/verify/api/list-verification-attempts and twilio-oai (verify v2, Attempts), read 2026-11:
+attempts are kept for 30 days, and no more than 100 requests a minute are answered.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import msgspec
+
+from ...errors import BadResponseError
+from ...messages import UNKNOWN_OPERATOR
+from ...messages.operator import operator_by_mcc_mnc, operator_label, origin_of
+from ...messages.verification import Attempt
+from ..http import Reply
+from ..limiter import RateLimiter
+from ..observer import Observer
+from .sdk import PAGE_SIZE
+
+PATH: Final = "/v2/Attempts"
+REQUESTS_A_MINUTE: Final = 90
+
+_SID: Final = re.compile(r"VL[0-9a-fA-F]{32}")
+_TOKEN: Final = re.compile(r"[\w.=-]{1,256}", re.ASCII)
+_MOST_PAGES: Final = 1000
+_SOME_ROWS: Final = 5
+_PATIENCE_SECONDS: Final = 10.0
+
+
+class _Page(msgspec.Struct):
+    attempts: list[dict[str, Any]]
+    meta: dict[str, Any]
+
+
+class Attempts:
+    """Reads the attempts of one account. Safe to use from several threads."""
+
+    def __init__(self, ask: Callable[[str], Reply], limiter: RateLimiter, observer: Observer) -> None:
+        """``ask`` makes one request with a query and raises ProviderError when it is refused."""
+        self._ask = ask
+        self._limiter = limiter
+        self._observer = observer
+
+    def read(self, *, since: float, until: float) -> Iterator[Sequence[Attempt]]:
+        """Yield the attempts by SMS created between two moments (Unix time), page by page, the newest first.
+
+        One that cannot be understood is left out and told to the observer. Raises ProviderError.
+        """
+        query = {
+            "PageSize": str(PAGE_SIZE),
+            "Channel": "sms",
+            "DateCreatedAfter": _iso(since),
+            "DateCreatedBefore": _iso(until),
+        }
+        seen: set[str] = set()
+        for _ in range(_MOST_PAGES):
+            self._limiter.wait(monotonic() + _PATIENCE_SECONDS)
+            page = _decode(self._ask(urlencode(query)).body)
+            attempts = [attempt for row in page.attempts if (attempt := self._attempt(row)) is not None]
+            if not attempts and len(page.attempts) >= _SOME_ROWS:
+                raise BadResponseError("Twilio's verification attempts cannot be understood")
+            yield attempts
+            following = _next(page.meta)
+            if following is None:
+                return
+            if following["PageToken"] in seen:
+                raise BadResponseError("Twilio's verification attempts page in a circle")
+            seen.add(following["PageToken"])
+            query |= following
+        raise BadResponseError("Twilio's verification attempts have no end")
+
+    def _attempt(self, row: dict[str, Any]) -> Attempt | None:
+        try:
+            return _parse(row)
+        except BadResponseError:
+            self._observer.message_unreadable()
+            return None
+
+
+def _decode(body: bytes) -> _Page:
+    try:
+        return msgspec.json.decode(body, type=_Page)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise BadResponseError("Twilio's answer is not of the documented shape") from None
+
+
+def _parse(row: dict[str, Any]) -> Attempt:
+    sid, status, data = row.get("sid"), row.get("conversion_status"), row.get("channel_data")
+    is_sound = isinstance(sid, str) and _SID.fullmatch(sid) and isinstance(data, dict)
+    if not is_sound or status not in ("converted", "unconverted"):
+        raise BadResponseError("an attempt is not of the documented shape")
+    assert isinstance(data, dict)  # noqa: S101  # for the type checker
+    recipient = data.get("to")
+    number = recipient if isinstance(recipient, str) and recipient[1:].isdigit() and recipient.isascii() else ""
+    country, operator_by_plan = origin_of(number)
+    return Attempt(
+        attempt_id=str(sid),
+        created_at=_parse_time(row.get("date_created")),
+        converted_at=_parse_time(row.get("date_updated")) if status == "converted" else None,
+        has_arrived=data.get("message_status") in ("delivered", "read"),
+        recipient=number,
+        country=country,
+        operator=_operator(data, operator_by_plan),
+    )
+
+
+def _operator(data: dict[str, Any], by_plan: str) -> str:
+    """Return what the provider says: the operator's name, else the codes of its network; else what the plan says."""
+    carrier, mcc, mnc = data.get("carrier"), data.get("mcc"), data.get("mnc")
+    if isinstance(carrier, str) and (label := operator_label(carrier)) != UNKNOWN_OPERATOR:
+        return label
+    if isinstance(mcc, str) and isinstance(mnc, str):
+        label = operator_by_mcc_mnc(mcc, mnc)
+        if label != UNKNOWN_OPERATOR:
+            return label
+    return by_plan
+
+
+def _next(meta: dict[str, Any]) -> dict[str, str] | None:
+    """Return the parameters of the next page. Its host and path are not followed."""
+    url = meta.get("next_page_url")
+    if url is None:
+        return None
+    try:
+        given = dict(parse_qsl(urlsplit(url).query, max_num_fields=20))
+    except (ValueError, TypeError, AttributeError):
+        given = {}
+    token = given.get("PageToken", "")
+    if not _TOKEN.fullmatch(token):
+        raise BadResponseError("Twilio's verification attempts page to nowhere")
+    page = given.get("Page", "")
+    return {"PageToken": token} | ({"Page": page} if page.isascii() and page.isdigit() else {})
+
+
+def _parse_time(value: Any) -> float:
+    try:
+        moment = datetime.fromisoformat(value)
+        return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        raise BadResponseError("an attempt has a date that is none") from None
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
