@@ -7,16 +7,21 @@ from typing import Any, Final
 
 from .account import AccountSettings, check_account
 from .balance import BalanceSettings, check_balance
+from .canary import CanarySettings, check_canary
 from .clients import (
     AccountClient,
     BalanceClient,
+    CanaryClient,
+    ConversionClient,
     CredentialsClient,
     MessageLogClient,
     SendersClient,
     ServiceStatusClient,
 )
+from .conversion import ConversionSettings, check_conversion
 from .credentials import CredentialsSettings, check_credentials
 from .delivery import DeliverySettings, check_delivery
+from .messages import FAILURE_REASONS
 from .past import Past
 from .reason import Reason
 from .result import CheckResult
@@ -53,6 +58,7 @@ class CheckKind:
     function: CheckFunction
     reasons: tuple[Reason, ...]  # all that it can give, in the order of checks/reason.py
     once_per_target: bool = False  # it measures something of the target, which can have one value only
+    costs_money: bool = False  # it may only run where the day's money is kept
     asks_provider: bool = True  # it asks the service that sends the codes, not somebody who speaks of it
 
 
@@ -105,11 +111,39 @@ KINDS: Final[Mapping[str, CheckKind]] = MappingProxyType(
             once_per_target=True,
             asks_provider=False,
         ),
+        "canary": CheckKind(
+            settings=CanarySettings,
+            needs=CanaryClient,
+            function=check_canary,
+            reasons=_reasons(
+                *FAILURE_REASONS,
+                Reason.RECEIPTS_MISSING,
+                Reason.RECEIPTS_FALSE,
+            ),
+            costs_money=True,
+        ),
+        "conversion": CheckKind(
+            settings=ConversionSettings,
+            needs=ConversionClient,
+            function=check_conversion,
+            reasons=_reasons(Reason.DELIVERY_FAILING, Reason.RECEIPTS_FALSE, Reason.SMS_PUMPING),
+            once_per_target=True,
+        ),
         "delivery": CheckKind(
             settings=DeliverySettings,
             needs=MessageLogClient,
             function=check_delivery,
-            reasons=_reasons(Reason.DELIVERY_FAILING, Reason.DELIVERY_SLOW, Reason.NO_TRAFFIC),
+            reasons=_reasons(
+                Reason.COUNTRY_NOT_PERMITTED,
+                Reason.OPERATOR_BLOCKING,
+                Reason.OPERATOR_DELAY,
+                Reason.DELIVERY_FAILING,
+                Reason.DELIVERY_SLOW,
+                Reason.RECEIPTS_MISSING,
+                Reason.RECEIPTS_FALSE,
+                Reason.NO_TRAFFIC,
+                Reason.SMS_PUMPING,
+            ),
             once_per_target=True,
         ),
     }

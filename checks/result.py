@@ -1,10 +1,9 @@
 """What a check found: a reason, a line for a human and what was measured on the way."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from .messages.receipt import Receipt
 from .reason import Outcome, Reason
 
 
@@ -44,15 +43,13 @@ class ServiceComponent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MessageLog:
-    """What one reading of a provider's message log brought."""
+class DeliveryTime:
+    """How long recent messages took."""
 
-    receipts: tuple[Receipt, ...] = field(repr=False)  # newest first; the same message may come again next time
-    read_until: datetime  # aware, UTC: every message created before this has been read at least once
-    latency_seconds: float | None = None  # 90 % of the recent messages took no longer
+    seconds: float  # 90 % of them took no longer
 
 
-Measured = Balance | Spend | ServiceComponent | MessageLog
+Measured = Balance | Spend | ServiceComponent | DeliveryTime
 """Everything a check can measure. `exporter/metrics.py` matches on it exhaustively: adding a member
 without a metric does not pass mypy."""
 

@@ -218,8 +218,17 @@ class CheckSettings(Settings):
     timeout: Annotated[Seconds, between("100ms", "1h")] = Field(30.0, description="time that one run may take")
 
 
+class ConfirmationSettings(Settings):
+    """How to believe the application that tells which codes were typed."""
+
+    token: SecretSetting = Field(description="what the application sends as bearer token")
+
+
 class ProviderSettings(Settings):
     """What every provider may set; each vendor's own model adds to it."""
 
     type: str = Field(description="the vendor")
     timeout: Annotated[Seconds, between("100ms", "5m")] = Field(10.0, description="time that one API call may take")
+    confirmations: ConfirmationSettings | None = Field(
+        None, description="the application posts which codes were typed to /api/v1/confirmations/; off unless given"
+    )

@@ -1,15 +1,16 @@
 """The check `balance`: amount, runway, surge, top-ups and what is not known."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from checks.balance import BalanceSettings, check_balance
 from checks.clients import Money, RecentSpend
-from checks.past import BalanceReading, Past
+from checks.past import BalanceReading
 from checks.reason import Reason
 from checks.result import Balance, CheckResult, Spend
-from tests.fakes import NOW, FakeClient
+from tests.fakes import NOW, FakeClient, past
 
 SETTINGS = BalanceSettings(target="twilio", min_amount=20.0, min_runway="1d")
 HOUR = timedelta(hours=1)
@@ -27,7 +28,7 @@ def check(
     amount: float, *readings: BalanceReading, spend: RecentSpend | None = None, settings: BalanceSettings = SETTINGS
 ) -> CheckResult:
     client = FakeClient(balance=euros(amount), spend=spend)
-    return check_balance(client, settings, Past(now=NOW, balances=readings))
+    return check_balance(client, settings, replace(past(), balances=readings))
 
 
 def reading(at: datetime, amount: float, spent_total: float | None = None) -> BalanceReading:
@@ -53,7 +54,7 @@ def test_the_amount_is_judged_on_both_sides_of_each_bound(amount: float, reason:
 
 
 def test_a_sub_account_has_no_balance_of_its_own_and_none_is_measured() -> None:
-    result = check_balance(FakeClient(balance=None), SETTINGS, Past(now=NOW))
+    result = check_balance(FakeClient(balance=None), SETTINGS, past())
     assert result.reason is Reason.OK
     assert result.measured == ()
 

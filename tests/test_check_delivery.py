@@ -1,21 +1,29 @@
 """The check `delivery`: what is read, what is judged and what is not."""
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pytest
 
 from checks.delivery import DeliverySettings, check_delivery
 from checks.messages import Receipt, Status
-from checks.past import Past
+from checks.messages.book import Book, Reading
+from checks.messages.detector import Verdict
 from checks.reason import Reason
-from checks.result import CheckResult, MessageLog
+from checks.result import CheckResult, DeliveryTime
+from exporter.meters import Meters
+from exporter.snapshot import Route
+from exporter.storage import Storage
 from tests.fakes import NOW, FakeClient, receipt
 
 SETTINGS = DeliverySettings(target="twilio", no_traffic_after="1h")
 
 
 def check(*receipts: Receipt, settings: DeliverySettings = SETTINGS) -> CheckResult:
-    return check_delivery(FakeClient(receipts=receipts), settings, Past(now=NOW))
+    """Return the result of a book in which all was read until an hour ago."""
+    past = Storage.in_memory(Meters()).past("delivery", "twilio", NOW)
+    past.book.take((), reading=Reading(read_until=NOW.timestamp() - 3600))
+    return check_delivery(FakeClient(receipts=receipts), settings, past)
 
 
 def delivered(count: int, *, seconds: float = 4.0, start: int = 0) -> list[Receipt]:
@@ -31,11 +39,38 @@ def test_messages_that_arrive_in_time_pass() -> None:
     assert (result.reason, result.detail) == (Reason.OK, "100 messages in 30m, 0.0% not delivered, 90 % within 4 s")
 
 
-def test_everything_read_is_handed_on_to_be_counted() -> None:
-    receipts = delivered(3)
-    newest = NOW - timedelta(minutes=1)
-    expected = MessageLog(receipts=tuple(receipts), read_until=newest, latency_seconds=4.0)
-    assert check(*receipts).measured == (expected,)
+def test_the_time_that_messages_took_is_measured() -> None:
+    assert check(*delivered(3)).measured == (DeliveryTime(seconds=4.0),)
+    assert check().measured == ()
+
+
+def test_what_is_read_is_counted_in_the_book() -> None:
+    storage = Storage.in_memory(Meters())
+    past = storage.past("delivery", "twilio", NOW)
+    for _ in range(2):
+        check_delivery(FakeClient(receipts=delivered(3)), SETTINGS, past)
+    assert storage.snapshot().tallies["twilio"].messages[Route("DE", "unknown"), Status.DELIVERED] == 3
+
+
+def test_messages_without_a_receipt_are_told_apart_from_failures() -> None:
+    waiting = [receipt(n, Status.SENT, minutes_ago=16) for n in range(2000, 2012)]
+    result = check(*delivered(40), *waiting)
+    assert result.reason is Reason.OK
+    assert result.detail == "40 messages in 30m, 0.0% not delivered, 12 without a receipt, 90 % within 4 s"
+
+
+@dataclass
+class JudgedBook:
+    """A book whose detector has spoken."""
+
+    book: Book
+    said: Sequence[Verdict]
+
+    def verdicts(self) -> Sequence[Verdict]:
+        return self.said
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.book, name)
 
 
 @pytest.mark.parametrize(("failed", "reason"), [(30, Reason.OK), (31, Reason.DELIVERY_FAILING)])
@@ -80,45 +115,3 @@ def test_silence_is_no_traffic() -> None:
 
 def test_silence_is_not_judged_unless_asked() -> None:
     assert check(settings=DeliverySettings(target="twilio")).reason is Reason.OK
-
-
-@pytest.mark.parametrize(
-    ("read_until", "since"),
-    [
-        (None, NOW - timedelta(minutes=30)),
-        (NOW - timedelta(minutes=1), NOW - timedelta(minutes=31)),
-        (NOW - timedelta(hours=5), NOW - timedelta(hours=5, minutes=30)),  # catches up after an outage
-        (NOW + timedelta(hours=1), NOW + timedelta(minutes=30)),  # our clock was set back, the log's was not
-        (NOW + timedelta(days=2), NOW - timedelta(minutes=30)),  # nonsense
-    ],
-)
-def test_the_log_is_read_from_the_last_reading_and_the_window_once_more(read_until: object, since: object) -> None:
-    client = FakeClient()
-    settings = DeliverySettings(target="twilio")
-    check_delivery(client, settings, Past(now=NOW, log_read_until=read_until))  # type: ignore[arg-type]
-    assert client.asked_since == [since]
-
-
-def read_until(*receipts: Receipt, before: datetime | None = None) -> datetime:
-    past = Past(now=NOW, log_read_until=before)
-    (log,) = check_delivery(FakeClient(receipts=receipts), DeliverySettings(target="twilio"), past).measured
-    assert isinstance(log, MessageLog)
-    return log.read_until
-
-
-def test_how_far_the_log_was_read_is_told_in_its_own_time() -> None:
-    newest = NOW - timedelta(minutes=1)
-    assert read_until(receipt(1), receipt(2, minutes_ago=9)) == newest
-    assert read_until(before=newest) == newest  # nothing new
-    assert read_until() == NOW - timedelta(minutes=30)  # nothing at all: as far back as was looked
-    assert read_until(receipt(1, minutes_ago=-60)) == NOW + timedelta(hours=1)  # its clock is ahead of ours
-    assert read_until(receipt(1, minutes_ago=-60 * 48), before=newest) == newest  # that one is no guide
-
-
-def test_a_backlog_is_cut_at_the_newest_messages_and_says_so() -> None:
-    many = [receipt(n, minutes_ago=1 + n / 100) for n in range(1200)]
-    result = check(*many, settings=DeliverySettings(target="twilio", max_messages=1000))
-    (log,) = result.measured
-    assert isinstance(log, MessageLog)
-    assert log.receipts == tuple(many[:1000])
-    assert result.detail.endswith("; only the newest 1000 messages were read, older ones are not counted")
