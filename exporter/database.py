@@ -1,16 +1,26 @@
 """The files of the database: opened, locked against a second process, with the key beside them."""
 
 import fcntl
+import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
+from .meters import Meters
+
+_log: Final = logging.getLogger(__name__)
+
 KEY_BYTES: Final = 32
+
+# A text that SQLite cannot store is a defect of ours elsewhere, but no reason to lose the rest.
+WRITE_ERRORS: Final = (sqlite3.Error, UnicodeEncodeError, OverflowError)
+
 _BUSY_SECONDS: Final = 5.0
 
 
@@ -25,18 +35,23 @@ class Database:
     writer: sqlite3.Connection
     reader: sqlite3.Connection
     key: bytes
+    meters: Meters
     lock_file: int | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)  # of the connection that writes
+    _usable: bool = True
 
     @classmethod
-    def in_memory(cls, schema: str) -> Self:
+    def in_memory(cls, schema: str, meters: Meters) -> Self:
         """Return a database that is gone with the process."""
         connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         connection.executescript(schema)
-        return cls(connection, connection, secrets.token_bytes(KEY_BYTES))
+        return cls(connection, connection, secrets.token_bytes(KEY_BYTES), meters)
 
     @classmethod
-    def open(cls, path: Path, schema: str, version: int) -> Self:
+    def open(cls, path: Path, schema: str, migrations: Sequence[str], meters: Meters) -> Self:
         """Open the database at ``path``, or make it; a key file and a lock file stand beside it.
+
+        Each of ``migrations`` leads from one version of the schema to the next, the first from version 1 on.
 
         Raises StorageError when it cannot be used.
         """
@@ -49,8 +64,8 @@ class Database:
                 connections.append(
                     sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_BUSY_SECONDS)
                 )
-                _prepare(connections[-1], path, schema, version)
-            return cls(connections[0], connections[1], _load_key(path, connections[0]), lock_file)
+                _prepare(connections[-1], path, schema, migrations)
+            return cls(connections[0], connections[1], _load_key(path, connections[0]), meters, lock_file)
         except (sqlite3.Error, OSError) as problem:
             refusal = StorageError(f"{path}: cannot be used: {words_of(problem)}")
         except StorageError as problem:
@@ -82,6 +97,19 @@ class Database:
                 with suppress(sqlite3.Error):  # the first error is the one to tell
                     self.writer.execute("ROLLBACK")
 
+    def failed(self, problem: Exception) -> None:
+        """Count a write that failed, and log the first of a row."""
+        self.meters.storage_error()
+        if self._usable:
+            self._usable = False
+            _log.error("database not usable: results are kept in memory only", extra={"problem": words_of(problem)})
+
+    def succeeded(self) -> None:
+        """Note a write that succeeded."""
+        if not self._usable:
+            self._usable = True
+            _log.info("database usable again")
+
 
 def words_of(problem: Exception) -> str:
     """Return what went wrong, in lower case."""
@@ -90,7 +118,8 @@ def words_of(problem: Exception) -> str:
     return str(problem).lower()
 
 
-def _prepare(db: sqlite3.Connection, path: Path, schema: str, version: int) -> None:
+def _prepare(db: sqlite3.Connection, path: Path, schema: str, migrations: Sequence[str]) -> None:
+    version = 1 + len(migrations)
     (found,) = db.execute("PRAGMA user_version").fetchone()
     if found > version:
         raise StorageError(
@@ -98,9 +127,12 @@ def _prepare(db: sqlite3.Connection, path: Path, schema: str, version: int) -> N
             " run that version, or give another --storage.path"
         )
     db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = NORMAL")  # a power cut may lose the last runs, never corrupt
+    db.execute("PRAGMA synchronous = FULL")  # what was answered for, or paid for, outlasts a power cut
     if found == 0:
         db.executescript(f"BEGIN; {schema} PRAGMA user_version = {version}; COMMIT;")
+        return
+    for step, migration in enumerate(migrations[found - 1 :], start=found + 1):
+        db.executescript(f"BEGIN; {migration} PRAGMA user_version = {step}; COMMIT;")
 
 
 def _lock(path: Path) -> int:

@@ -1,30 +1,36 @@
 """The message ledger: every message is counted once for each status that it reaches.
 
 A message is known by a keyed hash of its id. Its status only moves forward, so the order, repetition and
-overlap of readings do not matter. The functions work inside a transaction of the caller's.
+overlap of readings, callbacks and events do not matter. The functions work inside a transaction of the
+caller's.
 """
 
 import hashlib
 import sqlite3
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from checks.messages import Receipt, Status, reached
+import msgspec
+
+from checks.messages import UNKNOWN_COUNTRY, Movement, Receipt, Source, Status, reached
 from checks.reason import Reason
-from checks.result import MessageLog
 
-from .snapshot import LATENCY_BOUNDS, Latency, Route, Tally
+from .snapshot import LATENCY_BOUNDS, Route
 
 SCHEMA: Final = """
 CREATE TABLE messages (
     target TEXT NOT NULL, id_hash BLOB NOT NULL, created_at REAL NOT NULL, status TEXT NOT NULL,
+    created_is_known INTEGER NOT NULL, status_at REAL NOT NULL, source TEXT NOT NULL,
+    country TEXT NOT NULL, operator TEXT NOT NULL, reason TEXT, code TEXT, delivery_seconds REAL,
+    recipient BLOB NOT NULL,
     PRIMARY KEY (target, id_hash)
 ) WITHOUT ROWID;
-CREATE INDEX messages_by_age ON messages (created_at);
+CREATE INDEX messages_by_age ON messages (target, created_at);
+CREATE INDEX messages_waiting ON messages (target, created_at) WHERE status = 'sent';
 CREATE TABLE message_counts (
     target TEXT NOT NULL, country TEXT NOT NULL, operator TEXT NOT NULL, status TEXT NOT NULL,
     total INTEGER NOT NULL, PRIMARY KEY (target, country, operator, status)
@@ -37,12 +43,13 @@ CREATE TABLE code_counts (
     target TEXT NOT NULL, code TEXT NOT NULL, total INTEGER NOT NULL, PRIMARY KEY (target, code)
 ) WITHOUT ROWID;
 CREATE TABLE latencies (
-    target TEXT NOT NULL, country TEXT NOT NULL, operator TEXT NOT NULL, bucket INTEGER NOT NULL,
-    total INTEGER NOT NULL, seconds REAL NOT NULL, PRIMARY KEY (target, country, operator, bucket)
+    target TEXT NOT NULL, country TEXT NOT NULL, operator TEXT NOT NULL, source TEXT NOT NULL,
+    bucket INTEGER NOT NULL, total INTEGER NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (target, country, operator, source, bucket)
 ) WITHOUT ROWID;
 """
 
-KEPT: Final = timedelta(days=8)  # a reading goes back for a day at the most before the last one
+KEPT: Final = timedelta(days=4)  # before the oldest moment of the log that is still to be read
 UNKNOWN_CODE: Final = "unknown"  # stands for every code that the vendor's table does not know
 OTHER_CODE: Final = "other"
 _MAX_CODES: Final = 100  # labels for one target, first come; codes beyond count as OTHER_CODE
@@ -51,153 +58,298 @@ _SQL_VARIABLES: Final = 500  # in one statement
 
 
 @dataclass(slots=True)
-class Change:
-    """What one reading of a log adds to a tally."""
+class Counts:
+    """Messages of one target, each counted once for every status that it reached."""
 
-    code_labels: set[str]  # those in use so far
     messages: Counter[tuple[Route, Status]] = field(default_factory=Counter)
     failures: Counter[tuple[Route, Reason]] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
-    latencies: defaultdict[Route, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
-    seconds: defaultdict[tuple[Route, int], float] = field(default_factory=lambda: defaultdict(float))
-    unmapped: int = 0
+    latencies: defaultdict[tuple[Route, Source], Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    seconds: defaultdict[tuple[Route, Source, int], float] = field(default_factory=lambda: defaultdict(float))
 
-    def add(self, receipt: Receipt, statuses: Iterable[Status]) -> None:
-        """Count one message for the statuses that it newly reached."""
-        route = Route(receipt.country, receipt.operator)
+    def forget(self, route: Route) -> None:
+        """Drop all counts of a route."""
+        _drop(self.messages, route)
+        _drop(self.failures, route)
+        _drop(self.latencies, route)
+        _drop(self.seconds, route)
+
+    def update(self, other: "Counts") -> None:
+        """Add all that ``other`` counted."""
+        self.messages.update(other.messages)
+        self.failures.update(other.failures)
+        self.codes.update(other.codes)
+        for key, buckets in other.latencies.items():
+            self.latencies[key].update(buckets)
+        for bucket, seconds in other.seconds.items():
+            self.seconds[bucket] += seconds
+
+
+@dataclass(slots=True)
+class Change:
+    """What a batch of receipts adds."""
+
+    counts: Counts = field(default_factory=Counts)
+    movements: list[Movement] = field(default_factory=list)
+    unmapped: int = 0  # error codes that the vendor's table does not know
+
+
+class _Row(NamedTuple):
+    """What is known of one message."""
+
+    target: str
+    id_hash: bytes
+    created_at: float
+    status: Status
+    created_is_known: bool
+    status_at: float
+    source: Source
+    country: str
+    operator: str
+    reason: Reason | None
+    code: str | None
+    delivery_seconds: float | None
+    recipient: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Counts the receipts of one target."""
+
+    target: str
+    key: bytes
+    label: Callable[[str, str], str]  # country and operator -> the operator's label, of which there are few
+    codes: set[str]  # the labels of codes in use
+
+    def count(self, db: sqlite3.Connection, receipts: Iterable[Receipt]) -> Change:
+        """Write what is new in ``receipts`` and return it. Raises sqlite3.Error."""
+        by_message: dict[bytes, list[Receipt]] = {}
+        for receipt in receipts:
+            by_message.setdefault(keyed_hash(self.key, receipt.message_id), []).append(receipt)
+        known = _known(db, self.target, list(by_message))
+        change = Change()
+        moved = []
+        for id_hash, told in by_message.items():
+            before = known.get(id_hash)
+            after = self._next(change, before, id_hash, told[0] if len(told) == 1 else _furthest(told))
+            if after is not before:
+                moved.append(after)
+        db.executemany(_KEEP, moved)
+        _write(db, self.target, change.counts)
+        return change
+
+    def expire(self, db: sqlite3.Connection, sent_before: float) -> Change:
+        """Count messages sent before then (Unix time) that still have no receipt. Raises sqlite3.Error."""
+        change = Change()
+        missing = db.execute(
+            "SELECT id_hash, country, operator FROM messages WHERE target = ? AND status = 'sent' AND created_at < ?",
+            (self.target, sent_before),
+        ).fetchall()
+        for _, country, operator in missing:
+            change.counts.messages[Route(country, self.label(country, operator)), Status.RECEIPT_MISSING] += 1
+        db.executemany(
+            "UPDATE messages SET status = 'receipt_missing' WHERE target = ? AND id_hash = ?",
+            [(self.target, id_hash) for id_hash, _, _ in missing],
+        )
+        _write(db, self.target, change.counts)
+        return change
+
+    def _next(self, change: Change, row: _Row | None, id_hash: bytes, receipt: Receipt) -> _Row:
+        """Return the row after a receipt; the same one when it tells nothing new."""
+        statuses = reached(None if row is None else row.status, receipt.status)
+        if row is None:
+            created_at = receipt.at if receipt.created_at is None else receipt.created_at
+            known = receipt.created_at is not None
+            country, operator = receipt.country, receipt.operator
+        else:
+            known = row.created_is_known or receipt.created_at is not None
+            told = None if row.created_is_known else receipt.created_at
+            created_at = row.created_at if told is None else told
+            country = receipt.country if row.country == UNKNOWN_COUNTRY else row.country
+            operator = row.operator
+            if not statuses:
+                return row if known == row.created_is_known else self._dated(change, row, created_at)
+        route = Route(country, self.label(country, operator))
         for status in statuses:
-            self.messages[route, status] += 1
-            if status is Status.DELIVERED and receipt.delivery_seconds is not None:
-                bucket = bisect_left(LATENCY_BOUNDS, receipt.delivery_seconds)
-                self.latencies[route][bucket] += 1
-                self.seconds[route, bucket] += receipt.delivery_seconds
-            if status in (Status.UNDELIVERED, Status.FAILED):
-                self.failures[route, receipt.reason or Reason.DELIVERY_FAILING] += 1
-                self._add_code(receipt)
+            change.counts.messages[route, status] += 1
+        if receipt.status in _FAILURES:
+            self._count_failure(change, route, receipt)
+        seconds = None
+        if receipt.status is Status.DELIVERED:
+            seconds = receipt.delivery_seconds
+            if seconds is None and known and receipt.source is not Source.LOG:
+                seconds = max(0.0, receipt.at - created_at)
+            if seconds is not None:
+                _count_latency(change.counts, route, receipt.source, seconds)
+        recipient = _recipient_hash(self.key, receipt)
+        change.movements.append(
+            Movement(
+                id_hash,
+                recipient,
+                created_at,
+                country,
+                route.operator,
+                receipt.status,
+                receipt.at,
+                receipt.reason,
+                receipt.code,
+            )
+        )
+        return _Row(
+            self.target,
+            id_hash,
+            created_at,
+            receipt.status,
+            known,
+            receipt.at,
+            receipt.source,
+            country,
+            operator,
+            receipt.reason,
+            receipt.code,
+            seconds,
+            recipient,
+        )
 
-    def _add_code(self, receipt: Receipt) -> None:
+    def _dated(self, change: Change, row: _Row, created_at: float) -> _Row:
+        """Return the row with its date of creation, which only now is known."""
+        seconds = row.delivery_seconds
+        if row.status is Status.DELIVERED and seconds is None and row.source is not Source.LOG:
+            seconds = max(0.0, row.status_at - created_at)
+            route = Route(row.country, self.label(row.country, row.operator))
+            _count_latency(change.counts, route, row.source, seconds)
+        return row._replace(created_at=created_at, created_is_known=True, delivery_seconds=seconds)
+
+    def _count_failure(self, change: Change, route: Route, receipt: Receipt) -> None:
+        change.counts.failures[route, receipt.reason or Reason.DELIVERY_FAILING] += 1
         if receipt.code is None:
             return
         label = receipt.code if receipt.code_is_mapped else UNKNOWN_CODE
-        if label not in self.code_labels and len(self.code_labels) >= _MAX_CODES:
+        if label not in self.codes and len(self.codes) >= _MAX_CODES:
             label = OTHER_CODE
-        self.code_labels.add(label)
-        self.codes[label] += 1
-        if not receipt.code_is_mapped:
-            self.unmapped += 1
-
-    def added_to(self, tally: Tally) -> Tally:
-        """Return ``tally`` with this change. In a first reading nothing is new: all of it is history."""
-        known = {route for route, _ in tally.messages}
-        latency = dict(tally.latency)
-        for route, counts in self.latencies.items():
-            seconds = sum(self.seconds[route, bucket] for bucket in counts)
-            latency[route] = latency.get(route, Latency()).plus(counts, seconds)
-        return Tally(
-            messages=Counter(tally.messages) + self.messages,
-            failures=Counter(tally.failures) + self.failures,
-            codes=Counter(tally.codes) + self.codes,
-            latency=latency,
-            new_routes=frozenset(route for route, _ in self.messages) - known if known else frozenset(),
-            new_codes=frozenset(self.codes) - frozenset(tally.codes) if known else frozenset(),
-        )
+        self.codes.add(label)
+        change.counts.codes[label] += 1
+        change.unmapped += not receipt.code_is_mapped
 
 
-def count(db: sqlite3.Connection, key: bytes, target: str, log: MessageLog) -> Change:
-    """Write what is new in ``log`` and return it. Raises sqlite3.Error."""
-    latest: dict[bytes, Receipt] = {}
-    for receipt in log.receipts:
-        id_hash = _hash(key, receipt.message_id)
-        if id_hash not in latest or receipt.status.rank > latest[id_hash].status.rank:
-            latest[id_hash] = receipt
-    known = _known_statuses(db, target, list(latest))
-    labels = db.execute("SELECT code FROM code_counts WHERE target = ?", (target,))
-    change = Change({code for (code,) in labels})
-    moved = []
-    for id_hash, receipt in latest.items():
-        statuses = reached(known.get(id_hash), receipt.status)
-        if statuses:
-            change.add(receipt, statuses)
-            moved.append((target, id_hash, receipt.created_at.timestamp(), receipt.status.value))
-    db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = excluded.status", moved)
-    _write(db, target, change)
-    return change
+_FAILURES: Final = frozenset({Status.UNDELIVERED, Status.FAILED})
+
+_KEEP: Final = (
+    "INSERT OR REPLACE INTO messages (target, id_hash, created_at, status, created_is_known, status_at, source,"
+    " country, operator, reason, code, delivery_seconds, recipient) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 
-def prune(db: sqlite3.Connection) -> None:
-    """Forget messages that no reading will bring again. Raises sqlite3.Error.
+def _furthest(told: Sequence[Receipt]) -> Receipt:
+    """Return the receipt of the furthest status, with the date of creation from whichever knows it."""
+    furthest = max(told, key=lambda receipt: receipt.status.rank)
+    if furthest.created_at is not None:
+        return furthest
+    created_at = next((receipt.created_at for receipt in told if receipt.created_at is not None), None)
+    return msgspec.structs.replace(furthest, created_at=created_at)
 
-    Old is what is old in the log's own time: the wall clock may have jumped, and a log may not have been
-    read for long.
-    """
-    db.execute(
-        "DELETE FROM messages WHERE created_at < (SELECT read_until - ? FROM logs WHERE logs.target = messages.target)",
-        (KEPT.total_seconds(),),
+
+def _count_latency(counts: Counts, route: Route, source: Source, seconds: float) -> None:
+    bucket = bisect_left(LATENCY_BOUNDS, seconds)
+    counts.latencies[route, source][bucket] += 1
+    counts.seconds[route, source, bucket] += seconds
+
+
+def _drop(counts: MutableMapping[Any, Any], route: Route) -> None:
+    for key in [key for key in counts if key[0] == route]:
+        del counts[key]
+
+
+def prune(db: sqlite3.Connection, target: str, before: float) -> None:
+    """Forget messages created before then (Unix time), which no reading will bring again. Raises sqlite3.Error."""
+    db.execute("DELETE FROM messages WHERE target = ? AND created_at < ?", (target, before))
+
+
+def forget_route(db: sqlite3.Connection, target: str, route: Route) -> None:
+    """Drop the counts of a route whose operator has no label any more. Raises sqlite3.Error."""
+    for table in ("message_counts", "failure_counts", "latencies"):
+        db.execute(f"DELETE FROM {table} WHERE target = ? AND country = ? AND operator = ?", (target, *route))
+
+
+def load(db: sqlite3.Connection) -> dict[str, Counts]:
+    """Return the counts of every target. Raises sqlite3.Error."""
+    loaded: defaultdict[str, Counts] = defaultdict(Counts)
+    for target, country, operator, status, total in db.execute("SELECT * FROM message_counts"):
+        loaded[target].messages[Route(country, operator), Status(status)] = total
+    for target, country, operator, reason, total in db.execute("SELECT * FROM failure_counts"):
+        loaded[target].failures[Route(country, operator), Reason(reason)] = total
+    for target, code, total in db.execute("SELECT * FROM code_counts"):
+        loaded[target].codes[code] = total
+    for target, country, operator, source, bucket, total, seconds in db.execute("SELECT * FROM latencies"):
+        key = (Route(country, operator), Source(source))
+        loaded[target].latencies[key][bucket] = total
+        loaded[target].seconds[*key, bucket] = seconds
+    return dict(loaded)
+
+
+def movement_of(key: bytes, receipt: Receipt) -> Movement:
+    """Return a receipt as it may be written to disk, without asking whether it is news."""
+    return Movement(
+        keyed_hash(key, receipt.message_id),
+        _recipient_hash(key, receipt),
+        receipt.at if receipt.created_at is None else receipt.created_at,
+        receipt.country,
+        receipt.operator,
+        receipt.status,
+        receipt.at,
+        receipt.reason,
+        receipt.code,
     )
 
 
-def load(db: sqlite3.Connection) -> dict[str, Tally]:
-    """Return the tally of every target. Raises sqlite3.Error."""
-    messages: defaultdict[str, dict[tuple[Route, Status], int]] = defaultdict(dict)
-    for target, country, operator, status, total in db.execute("SELECT * FROM message_counts"):
-        messages[target][Route(country, operator), Status(status)] = total
-    failures: defaultdict[str, dict[tuple[Route, Reason], int]] = defaultdict(dict)
-    for target, country, operator, reason, total in db.execute("SELECT * FROM failure_counts"):
-        failures[target][Route(country, operator), Reason(reason)] = total
-    codes: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for target, code, total in db.execute("SELECT * FROM code_counts"):
-        codes[target][code] = total
-    latency: defaultdict[str, dict[Route, Latency]] = defaultdict(dict)
-    for target, country, operator, bucket, total, seconds in db.execute("SELECT * FROM latencies"):
-        route = Route(country, operator)
-        latency[target][route] = latency[target].get(route, Latency()).plus({bucket: total}, seconds)
-    return {
-        target: Tally(
-            messages=messages[target],
-            failures=failures[target],
-            codes=codes[target],
-            latency=latency[target],
-        )
-        for target in list(messages)
-    }
+def _recipient_hash(key: bytes, receipt: Receipt) -> bytes:
+    return keyed_hash(key, receipt.recipient) if receipt.recipient else b""
 
 
-def _write(db: sqlite3.Connection, target: str, change: Change) -> None:
+def keyed_hash(key: bytes, text: str) -> bytes:
+    """Return what stands for a message id or a phone number wherever it must be recognised again."""
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), key=key, digest_size=_HASH_BYTES).digest()
+
+
+def _write(db: sqlite3.Connection, target: str, counts: Counts) -> None:
     add = "ON CONFLICT DO UPDATE SET total = total + excluded.total"
     db.executemany(
         f"INSERT INTO message_counts VALUES (?, ?, ?, ?, ?) {add}",
-        [(target, r.country, r.operator, status.value, n) for (r, status), n in change.messages.items()],
+        [(target, r.country, r.operator, status.value, n) for (r, status), n in counts.messages.items()],
     )
     db.executemany(
         f"INSERT INTO failure_counts VALUES (?, ?, ?, ?, ?) {add}",
-        [(target, r.country, r.operator, reason.value, n) for (r, reason), n in change.failures.items()],
+        [(target, r.country, r.operator, reason.value, n) for (r, reason), n in counts.failures.items()],
     )
     db.executemany(
         f"INSERT INTO code_counts VALUES (?, ?, ?) {add}",
-        [(target, code, n) for code, n in change.codes.items()],
+        [(target, code, n) for code, n in counts.codes.items()],
     )
     db.executemany(
-        f"INSERT INTO latencies VALUES (?, ?, ?, ?, ?, ?) {add}, seconds = seconds + excluded.seconds",
+        f"INSERT INTO latencies VALUES (?, ?, ?, ?, ?, ?, ?) {add}, seconds = seconds + excluded.seconds",
         [
-            (target, route.country, route.operator, bucket, n, change.seconds[route, bucket])
-            for route, counts in change.latencies.items()
-            for bucket, n in counts.items()
+            (target, route.country, route.operator, source.value, bucket, n, counts.seconds[route, source, bucket])
+            for (route, source), buckets in counts.latencies.items()
+            for bucket, n in buckets.items()
         ],
     )
 
 
-def _known_statuses(db: sqlite3.Connection, target: str, hashes: Sequence[bytes]) -> Mapping[bytes, Status]:
-    known: dict[bytes, Status] = {}
+def _known(db: sqlite3.Connection, target: str, hashes: Sequence[bytes]) -> Mapping[bytes, _Row]:
+    known: dict[bytes, _Row] = {}
     for start in range(0, len(hashes), _SQL_VARIABLES):
         part = hashes[start : start + _SQL_VARIABLES]
-        marks = ", ".join("?" * len(part))
-        rows = db.execute(
-            f"SELECT id_hash, status FROM messages WHERE target = ? AND id_hash IN ({marks})",  # question marks
+        marks = ", ".join("?" * len(part))  # question marks
+        for columns in db.execute(
+            "SELECT target, id_hash, created_at, status, created_is_known, status_at, source, country, operator,"
+            f" reason, code, delivery_seconds, recipient FROM messages WHERE target = ? AND id_hash IN ({marks})",
             (target, *part),
-        )
-        known |= {id_hash: Status(status) for id_hash, status in rows}
+        ):
+            row = _Row(*columns)
+            known[row.id_hash] = row._replace(
+                status=Status(row.status),
+                created_is_known=bool(row.created_is_known),
+                source=Source(row.source),
+                reason=None if row.reason is None else Reason(row.reason),
+            )
     return known
-
-
-def _hash(key: bytes, message_id: str) -> bytes:
-    return hashlib.blake2b(message_id.encode(), key=key, digest_size=_HASH_BYTES).digest()

@@ -1,11 +1,13 @@
 """What is known at one moment: immutable, shared by the scrape, the status page and the command line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
+from typing import NamedTuple
 
-from checks.messages import Status
+from checks.messages import Source, Status
+from checks.messages.detector import NodeReading, Verdict
 from checks.reason import Outcome, Reason
 from checks.result import CheckRun
 
@@ -26,8 +28,7 @@ class CheckState:
     outcomes: Mapping[Outcome, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """Where messages of one target go."""
 
     country: str
@@ -41,13 +42,6 @@ class Latency:
     counts: tuple[int, ...] = (0,) * (len(LATENCY_BOUNDS) + 1)
     total_seconds: float = 0.0
 
-    def plus(self, counts: Mapping[int, int], seconds: float) -> "Latency":
-        """Return this histogram with observations added, given by bucket, that took ``seconds`` in sum."""
-        return Latency(
-            tuple(count + counts.get(bucket, 0) for bucket, count in enumerate(self.counts)),
-            self.total_seconds + seconds,
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
@@ -56,11 +50,30 @@ class Tally:
     messages: Mapping[tuple[Route, Status], int] = field(default_factory=dict)
     failures: Mapping[tuple[Route, Reason], int] = field(default_factory=dict)
     codes: Mapping[str, int] = field(default_factory=dict)
-    latency: Mapping[Route, Latency] = field(default_factory=dict)
-    # Seen in the latest reading for the first time. They are shown as 0 until the next one: of a counter that is
-    # born at 1, PromQL's increase() never sees that first one.
+    latency: Mapping[tuple[Route, Source], Latency] = field(default_factory=dict)
+    verifications: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by country and result
+    read_until: float | None = None  # Unix time: how far the log was read
+    # Not scraped yet. They are shown as 0 in their first scrape: of a counter that is born at 1, PromQL's
+    # increase() never sees that first one.
     new_routes: frozenset[Route] = frozenset()
     new_codes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What the detector of operator faults says of one target."""
+
+    readings: Sequence[NodeReading] = ()
+    verdicts: Sequence[Verdict] = ()  # the worst first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canaries:
+    """The test messages of one check."""
+
+    runs: Mapping[Reason, int] = field(default_factory=dict)
+    spend: Mapping[str, float] = field(default_factory=dict)  # by currency
+    legs: Mapping[str, Latency] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,3 +82,5 @@ class Snapshot:
 
     checks: Mapping[str, CheckState] = field(default_factory=lambda: MappingProxyType({}))
     tallies: Mapping[str, Tally] = field(default_factory=lambda: MappingProxyType({}))
+    evidence: Mapping[str, Evidence] = field(default_factory=lambda: MappingProxyType({}))
+    canaries: Mapping[str, Canaries] = field(default_factory=lambda: MappingProxyType({}))  # by check

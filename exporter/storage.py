@@ -5,11 +5,10 @@ leaves either all of it or nothing. No phone number, text or name is written; a 
 keyed hash of its id, and the key lives in another file.
 """
 
-import logging
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,16 +20,17 @@ from pydantic import TypeAdapter
 from checks.balance import HISTORY as BALANCE_HISTORY
 from checks.past import BalanceReading, Past
 from checks.reason import Outcome, Reason
-from checks.result import Balance, CheckResult, CheckRun, MessageLog, ServiceComponent, Spend
+from checks.result import Balance, CheckResult, CheckRun, DeliveryTime, ServiceComponent, Spend
 
-from . import ledger
-from .database import Database, StorageError, words_of
+from . import canaries, ledger, messages, verifications
+from .book import TargetBook
+from .canaries import CanaryStore
+from .database import WRITE_ERRORS, Database, StorageError, words_of
+from .messages import Messages
 from .meters import Meters
-from .snapshot import CheckState, Snapshot, Tally
+from .migrations import MIGRATIONS
+from .snapshot import CheckState, Snapshot
 
-_log: Final = logging.getLogger(__name__)
-
-SCHEMA_VERSION: Final = 1
 _KEPT_RUNS: Final = 100  # of each check; as many failed ones are kept beside them
 _PRUNE_EVERY: Final = 50  # recorded runs
 
@@ -51,11 +51,9 @@ CREATE TABLE balances (
     target TEXT NOT NULL, at REAL NOT NULL, currency TEXT NOT NULL, amount REAL NOT NULL, spent_total REAL,
     PRIMARY KEY (target, at)
 ) WITHOUT ROWID;
-CREATE TABLE logs (target TEXT PRIMARY KEY, read_until REAL NOT NULL) WITHOUT ROWID;
 """
 
-# A text that SQLite cannot store is a defect of ours elsewhere, but no reason to lose the result.
-_WRITE_ERRORS: Final = (sqlite3.Error, UnicodeEncodeError, OverflowError)
+SCHEMA: Final = _SCHEMA + ledger.SCHEMA + verifications.SCHEMA + messages.SCHEMA + canaries.SCHEMA
 
 _NONE_YET: Final[Mapping[Outcome, int]] = MappingProxyType(dict.fromkeys(Outcome, 0))
 
@@ -77,20 +75,20 @@ class Storage:
     """Results in memory, backed by the database. Any thread may call any method."""
 
     def __init__(self, database: Database, meters: Meters) -> None:
+        self.messages: Final = Messages(database, meters)
+        self.canaries: Final = CanaryStore(database)
         self._database = database
         self._db = database.writer
-        self._meters = meters
-        self._lock = threading.Lock()  # of the snapshot and of the connection that writes
+        self._lock = database.lock  # of the states, too
         self._reading = self._lock if database.reader is database.writer else threading.Lock()
-        self._usable = True
         self._recorded = 0
         self._wanted: Mapping[str, tuple[str, str]] | None = None
-        self._snapshot = self._load()
+        self._states = self._load()
 
     @classmethod
     def in_memory(cls, meters: Meters) -> Self:
         """Return a storage that forgets everything with the process."""
-        return cls(Database.in_memory(_SCHEMA + ledger.SCHEMA), meters)
+        return cls(Database.in_memory(SCHEMA, meters), meters)
 
     @classmethod
     def open(cls, path: Path, meters: Meters) -> Self:
@@ -98,7 +96,7 @@ class Storage:
 
         Raises StorageError when it cannot be used.
         """
-        database = Database.open(path, _SCHEMA + ledger.SCHEMA, SCHEMA_VERSION)
+        database = Database.open(path, SCHEMA, MIGRATIONS, meters)
         try:
             return cls(database, meters)
         except sqlite3.Error as problem:
@@ -113,69 +111,71 @@ class Storage:
 
     def snapshot(self) -> Snapshot:
         """Return what is known now."""
-        return self._snapshot
+        return Snapshot(
+            checks=self._states,
+            tallies=self.messages.tallies(),
+            evidence=self.messages.evidence(),
+            canaries=self.canaries.counts(),
+        )
+
+    def book(self, target: str) -> TargetBook:
+        """Return the book of one target's messages."""
+        return TargetBook(self.messages, target)
 
     def close(self) -> None:
         """Write everything back and let another process use the database."""
+        with suppress(sqlite3.Error):  # without it the next start replays a little more
+            self.messages.close()
         with self._lock, self._reading if self._reading is not self._lock else nullcontext():
             self._database.close()
 
     def record(self, run: CheckRun) -> None:
-        """Keep a run and count what it read, once. A run of a check that is no longer wanted is dropped.
+        """Keep a run. A run of a check that is no longer wanted is dropped.
 
-        When the database cannot be written the result is known in memory alone, nothing of it is counted,
-        its messages are left to be read again, and the failure is counted and logged.
+        When the database cannot be written the result is known in memory alone, and the failure is counted
+        and logged.
         """
         with self._lock:
             if self._wanted is not None and self._wanted.get(run.check) != (run.kind, run.target):
                 return
-            before = self._snapshot
-            known = before.checks.get(run.check)
+            known = self._states.get(run.check)
             state = _next_state(known, run)
-            log = next((part for part in run.result.measured if isinstance(part, MessageLog)), None)
-            change: ledger.Change | None = None
             try:
                 with self._database.transaction():
-                    change = None if log is None else self._count(run.target, log)
                     self._write(run, state)
-            except _WRITE_ERRORS as problem:
-                self._failed(problem)
-                change = None
+            except WRITE_ERRORS as problem:
+                self._database.failed(problem)
                 state = replace(state, outcomes=_NONE_YET if known is None else known.outcomes)
             else:
-                self._succeeded()
-            tallies = before.tallies
-            if change is not None:
-                tally = change.added_to(tallies.get(run.target, Tally()))
-                tallies = MappingProxyType({**tallies, run.target: tally})
-                if change.unmapped:
-                    self._meters.codes_unmapped(run.target, change.unmapped)
-            checks = MappingProxyType({**before.checks, run.check: state})
-            self._snapshot = Snapshot(checks=checks, tallies=tallies)
+                self._database.succeeded()
+            self._states = MappingProxyType({**self._states, run.check: state})
+            self._recorded += 1
+            if self._recorded % _PRUNE_EVERY == 0:
+                self._prune(run.finished_at.timestamp())
 
-    def past(self, target: str, now: datetime) -> Past:
-        """Return what checks of ``target`` may know of earlier runs: nothing, when the database cannot be read."""
+    def past(self, check: str, target: str, now: datetime) -> Past:
+        """Return what a check of ``target`` may know of earlier runs: little, when the database cannot be read."""
         try:
-            return self._past(target, now)
+            return self._past(check, target, now)
         except sqlite3.Error as problem:
-            self._failed(problem)
-            return Past(now=now)
+            self._database.failed(problem)
+            return Past(now=now, book=self.book(target), desk=self.canaries.desk(check))
 
-    def _past(self, target: str, now: datetime) -> Past:
+    def _past(self, check: str, target: str, now: datetime) -> Past:
         with self._lock:
             readings = self._db.execute(
                 "SELECT at, amount, spent_total, currency FROM balances"
                 " WHERE target = ? AND at >= ? AND at < ? ORDER BY at",
                 (target, (now - BALANCE_HISTORY).timestamp(), now.timestamp()),
             ).fetchall()
-            log = self._db.execute("SELECT read_until FROM logs WHERE target = ?", (target,)).fetchone()
         return Past(
             now=now,
             balances=tuple(
                 BalanceReading(at=_moment(at), amount=amount, currency=currency, spent_total=spent_total)
                 for at, amount, spent_total, currency in readings
             ),
-            log_read_until=None if log is None else _moment(log[0]),
+            book=self.book(target),
+            desk=self.canaries.desk(check),
         )
 
     def recent_runs(self, check: str, *, passed: bool | None = None, limit: int = 10) -> Sequence[PastRun]:
@@ -209,11 +209,8 @@ class Storage:
         """
         with self._lock:
             self._wanted = dict(checks)
-            snapshot = self._snapshot
             gone = [
-                name
-                for name, state in snapshot.checks.items()
-                if checks.get(name) != (state.last.kind, state.last.target)
+                name for name, state in self._states.items() if checks.get(name) != (state.last.kind, state.last.target)
             ]
             if not gone:
                 return
@@ -223,9 +220,9 @@ class Storage:
                         self._db.execute("DELETE FROM checks WHERE name = ?", (name,))
                         self._db.execute("DELETE FROM runs WHERE name = ?", (name,))
             except sqlite3.Error as problem:
-                self._failed(problem)
-            kept = {name: state for name, state in snapshot.checks.items() if name not in gone}
-            self._snapshot = Snapshot(checks=MappingProxyType(kept), tallies=snapshot.tallies)
+                self._database.failed(problem)
+            kept = {name: state for name, state in self._states.items() if name not in gone}
+            self._states = MappingProxyType(kept)
 
     def _write(self, run: CheckRun, state: CheckState) -> None:
         result = run.result
@@ -263,9 +260,6 @@ class Storage:
             ),
         )
         self._write_balance(run, finished_at)
-        self._recorded += 1
-        if self._recorded % _PRUNE_EVERY == 0:
-            self._prune(finished_at)
 
     def _write_balance(self, run: CheckRun, finished_at: float) -> None:
         spent = next((part.total for part in run.result.measured if isinstance(part, Spend)), None)
@@ -278,36 +272,25 @@ class Storage:
                     (run.target, finished_at, part.currency, part.amount, spent),
                 )
 
-    def _count(self, target: str, log: MessageLog) -> ledger.Change:
-        change = ledger.count(self._db, self._database.key, target, log)
-        self._db.execute("INSERT OR REPLACE INTO logs VALUES (?, ?)", (target, log.read_until.timestamp()))
-        return change
-
     def _prune(self, now: float) -> None:
-        for (name,) in self._db.execute("SELECT name FROM checks").fetchall():
-            for passed in (0, 1):
-                self._db.execute(
-                    "DELETE FROM runs WHERE name = ? AND passed = ? AND id <= (SELECT id FROM runs"
-                    " WHERE name = ? AND passed = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
-                    (name, passed, name, passed, _KEPT_RUNS),
-                )
-        self._db.execute("DELETE FROM balances WHERE at < ?", (now - BALANCE_HISTORY.total_seconds() - 86400,))
-        ledger.prune(self._db)
+        try:
+            with self._database.transaction():
+                for (name,) in self._db.execute("SELECT name FROM checks").fetchall():
+                    for passed in (0, 1):
+                        self._db.execute(
+                            "DELETE FROM runs WHERE name = ? AND passed = ? AND id <= (SELECT id FROM runs"
+                            " WHERE name = ? AND passed = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                            (name, passed, name, passed, _KEPT_RUNS),
+                        )
+                self._db.execute("DELETE FROM balances WHERE at < ?", (now - BALANCE_HISTORY.total_seconds() - 86400,))
+            self.messages.prune()
+        except WRITE_ERRORS as problem:
+            self._database.failed(problem)
 
-    def _failed(self, problem: Exception) -> None:
-        self._meters.storage_error()
-        if self._usable:
-            self._usable = False
-            _log.error("database not usable: results are kept in memory only", extra={"problem": words_of(problem)})
-
-    def _succeeded(self) -> None:
-        if not self._usable:
-            self._usable = True
-            _log.info("database usable again")
-
-    def _load(self) -> Snapshot:
-        checks = {state.last.check: state for state in map(_state, self._db.execute("SELECT * FROM checks"))}
-        return Snapshot(checks=MappingProxyType(checks), tallies=MappingProxyType(ledger.load(self._db)))
+    def _load(self) -> Mapping[str, CheckState]:
+        return MappingProxyType(
+            {state.last.check: state for state in map(_state, self._db.execute("SELECT * FROM checks"))}
+        )
 
 
 def _next_state(before: CheckState | None, run: CheckRun) -> CheckState:
@@ -328,8 +311,8 @@ def _value(run: CheckRun) -> float | None:
     for part in run.result.measured:
         if isinstance(part, Balance):
             return part.amount
-        if isinstance(part, MessageLog):
-            return part.latency_seconds
+        if isinstance(part, DeliveryTime):
+            return part.seconds
     return run.duration_seconds if run.result.outcome is Outcome.PASS else None
 
 

@@ -1,6 +1,6 @@
 """Clients that answer what a test tells them, and builders of runs and readings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -9,14 +9,18 @@ from checks.clients import (
     Account,
     AccountState,
     CountryPermissions,
+    LogPage,
     Money,
     RecentSpend,
     Sender,
     ServiceStatus,
 )
-from checks.messages import Receipt, Status
+from checks.messages import UNKNOWN_OPERATOR, Receipt, Status
+from checks.past import Past
 from checks.reason import Reason
 from checks.result import CheckResult, CheckRun, Measured
+from exporter.meters import Meters
+from exporter.storage import Storage
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -33,7 +37,6 @@ class FakeClient:
     status: ServiceStatus | Exception = field(default_factory=lambda: ServiceStatus(components=(), incidents=()))
     receipts: Sequence[Receipt] = ()
     error: Exception | None = None
-    asked_since: list[datetime] = field(default_factory=list)
 
     def verify_credentials(self) -> None:
         if self.error is not None:
@@ -60,9 +63,9 @@ class FakeClient:
     def fetch_service_status(self) -> ServiceStatus:
         return _answer(self.status)
 
-    def read_messages(self, *, since: datetime) -> Iterator[Receipt]:
-        self.asked_since.append(since)
-        yield from (receipt for receipt in self.receipts if receipt.created_at >= since)
+    def read_page(self, *, since: float, until: float | None = None, resume: str | None = None) -> LogPage:
+        receipts = [one for one in self.receipts if one.created_at is not None and one.created_at >= since]
+        return LogPage(receipts=receipts, resume=None, reached=None)
 
 
 T = TypeVar("T")
@@ -84,14 +87,19 @@ def receipt(
     code: str | None = None,
     code_is_mapped: bool = True,
     delivery_seconds: float | None = None,
+    operator: str = UNKNOWN_OPERATOR,
 ) -> Receipt:
     if status is Status.DELIVERED and delivery_seconds is None:
         delivery_seconds = 4.0
+    created_at = NOW.timestamp() - 60 * minutes_ago
     return Receipt(
         message_id=f"SM{number:032x}",
         status=status,
-        created_at=NOW - timedelta(minutes=minutes_ago),
+        at=created_at + (1.0 if delivery_seconds is None else delivery_seconds),
+        created_at=created_at,
+        recipient=f"+49151{number:08d}",
         country=country,
+        operator=operator,
         reason=reason,
         code=code,
         code_is_mapped=code_is_mapped,
@@ -117,3 +125,8 @@ def run(
         finished_at=at,
         duration_seconds=0.25,
     )
+
+
+def past(check: str = "balance") -> Past:
+    """Return the past of a check that has none."""
+    return Storage.in_memory(Meters()).past(check, "twilio", NOW)

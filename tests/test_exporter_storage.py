@@ -15,13 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checks.messages import Receipt, Status, reached
+from checks.errors import StorageUnavailableError
+from checks.messages import Receipt, Source, Status, reached
+from checks.messages.book import Gap, Reading
 from checks.reason import Outcome, Reason
-from checks.result import Balance, MessageLog, ServiceComponent, ServiceState, Spend
+from checks.result import Balance, ServiceComponent, ServiceState, Spend
 from exporter.database import StorageError
 from exporter.meters import Meters
+from exporter.migrations import MIGRATIONS
 from exporter.snapshot import LATENCY_BOUNDS, Route, Tally
-from exporter.storage import SCHEMA_VERSION, Storage
+from exporter.storage import Storage
 from tests.fakes import NOW, receipt, run
 
 DE = Route("DE", "unknown")
@@ -39,16 +42,8 @@ def storage(tmp_path: Path, meters: Meters) -> Iterator[Storage]:
     opened.close()
 
 
-def log(*receipts: Receipt) -> MessageLog:
-    return MessageLog(receipts=receipts, read_until=NOW, latency_seconds=4.0)
-
-
-def delivery(*receipts: Receipt) -> object:
-    return run(Reason.OK, log(*receipts), check="delivery", kind="delivery")
-
-
-def record_log(storage: Storage, *receipts: Receipt) -> None:
-    storage.record(run(Reason.OK, log(*receipts), check="delivery", kind="delivery"))
+def read_log(storage: Storage, *receipts: Receipt, until: datetime = NOW) -> None:
+    storage.book("twilio").take(receipts, reading=Reading(read_until=until.timestamp()))
 
 
 def messages(tally: Tally, route: Route = DE) -> dict[str, int]:
@@ -72,7 +67,7 @@ def test_a_restart_knows_what_it_knew(tmp_path: Path, meters: Meters) -> None:
             kind="service_status",
         )
     )
-    record_log(first, receipt(1), receipt(2, Status.UNDELIVERED, reason=Reason.OPERATOR_BLOCKING, code="30007"))
+    read_log(first, receipt(1), receipt(2, Status.UNDELIVERED, reason=Reason.OPERATOR_BLOCKING, code="30007"))
     before = first.snapshot()
     first.close()
     second = Storage.open(path, meters)
@@ -94,23 +89,23 @@ def test_the_time_of_a_reason_is_that_of_its_first_run_in_a_row(storage: Storage
 
 
 def test_a_message_is_counted_once_for_each_status_however_often_it_is_read(storage: Storage) -> None:
-    record_log(storage, receipt(1, Status.ACCEPTED), receipt(2, Status.SENT))
-    record_log(storage, receipt(1, Status.DELIVERED, delivery_seconds=7.0), receipt(2, Status.SENT))
-    record_log(storage, receipt(1, Status.DELIVERED, delivery_seconds=9.0), receipt(2, Status.DELIVERED))
+    read_log(storage, receipt(1, Status.ACCEPTED), receipt(2, Status.SENT))
+    read_log(storage, receipt(1, Status.DELIVERED, delivery_seconds=7.0), receipt(2, Status.SENT))
+    read_log(storage, receipt(1, Status.DELIVERED, delivery_seconds=9.0), receipt(2, Status.DELIVERED))
     tally = storage.snapshot().tallies["twilio"]
     assert messages(tally) == {"accepted": 2, "sent": 2, "delivered": 2}
-    latency = tally.latency[DE]
+    latency = tally.latency[DE, Source.LOG]
     assert sum(latency.counts) == 2
     assert latency.total_seconds == 11.0  # 7 of the first, 4 of the second: later readings change nothing
 
 
 def test_the_same_message_twice_in_one_reading_counts_once(storage: Storage) -> None:
-    record_log(storage, receipt(1, Status.DELIVERED), receipt(1, Status.DELIVERED))
+    read_log(storage, receipt(1, Status.DELIVERED), receipt(1, Status.DELIVERED))
     assert messages(storage.snapshot().tallies["twilio"]) == {"accepted": 1, "sent": 1, "delivered": 1}
 
 
 def test_failures_count_by_reason_and_code_and_unknown_codes_are_reported(storage: Storage, meters: Meters) -> None:
-    record_log(
+    read_log(
         storage,
         receipt(1, Status.UNDELIVERED, reason=Reason.OPERATOR_BLOCKING, code="30007"),
         receipt(2, Status.FAILED, reason=Reason.DELIVERY_FAILING, code="99999", code_is_mapped=False),
@@ -126,7 +121,7 @@ def test_failures_count_by_reason_and_code_and_unknown_codes_are_reported(storag
 
 
 def test_code_labels_stay_bounded_under_invented_codes(storage: Storage) -> None:
-    record_log(
+    read_log(
         storage,
         *(receipt(n, Status.UNDELIVERED, reason=Reason.DELIVERY_FAILING, code=str(40000 + n)) for n in range(500)),
     )
@@ -139,8 +134,8 @@ def test_code_labels_stay_bounded_under_invented_codes(storage: Storage) -> None
 def test_a_latency_falls_into_the_bucket_whose_bound_it_does_not_exceed(
     storage: Storage, seconds: float, bucket: int
 ) -> None:
-    record_log(storage, receipt(1, delivery_seconds=seconds))
-    counts = storage.snapshot().tallies["twilio"].latency[DE].counts
+    read_log(storage, receipt(1, delivery_seconds=seconds))
+    counts = storage.snapshot().tallies["twilio"].latency[DE, Source.LOG].counts
     assert [index for index, count in enumerate(counts) if count] == [bucket]
     assert len(counts) == len(LATENCY_BOUNDS) + 1
 
@@ -155,7 +150,7 @@ def test_counts_do_not_depend_on_how_a_log_is_cut_into_readings(parts: Sequence[
     truth: dict[int, Status] = {}
     expected: dict[Status, int] = {}
     for part in parts:
-        record_log(storage, *(receipt(number, status) for number, status in reversed(part)))
+        read_log(storage, *(receipt(number, status) for number, status in reversed(part)))
         furthest: dict[int, Status] = {}
         for number, status in part:
             if number not in furthest or status.rank >= furthest[number].rank:
@@ -181,12 +176,20 @@ def test_the_past_holds_this_targets_balances(storage: Storage) -> None:
         )
     )
     storage.record(run(Reason.OK, Balance(amount=3.0, currency="EUR"), target="other", check="b2"))
-    past = storage.past("twilio", NOW)
+    past = storage.past("balance", "twilio", NOW)
     found = [(reading.amount, reading.currency, reading.spent_total) for reading in past.balances]
     assert found == [(1.0, "USD", None), (2.0, "EUR", 9.0)]
-    assert past.log_read_until is None
-    record_log(storage, receipt(1))
-    assert storage.past("twilio", NOW).log_read_until == NOW
+
+
+def test_how_far_the_log_was_read_survives_a_restart(tmp_path: Path, meters: Meters) -> None:
+    storage = Storage.open(tmp_path / "x.db", meters)
+    assert storage.book("twilio").reading() == Reading()
+    reading = Reading(read_until=1000.0, gaps=(Gap(since=1.0, until=2.0, resume="page"),), swept_at=900.0)
+    storage.book("twilio").take([receipt(1)], reading=reading)
+    storage.close()
+    storage = Storage.open(tmp_path / "x.db", meters)
+    assert storage.book("twilio").reading() == reading
+    storage.close()
 
 
 def test_failed_runs_are_kept_after_they_roll_out_of_the_rest(storage: Storage) -> None:
@@ -207,12 +210,8 @@ def test_values_for_the_sparkline_are_the_balances_oldest_first(storage: Storage
 def test_readings_of_a_clock_that_was_ahead_are_dropped(storage: Storage) -> None:
     storage.record(run(Reason.OK, Balance(amount=1.0, currency="EUR"), at=NOW + timedelta(hours=2)))
     storage.record(run(Reason.OK, Balance(amount=2.0, currency="EUR"), at=NOW))
-    later = storage.past("twilio", NOW + timedelta(hours=3))
+    later = storage.past("balance", "twilio", NOW + timedelta(hours=3))
     assert [reading.amount for reading in later.balances] == [2.0]
-
-
-def log_until(moment: datetime, *receipts: Receipt) -> MessageLog:
-    return MessageLog(receipts=receipts, read_until=moment)
 
 
 def record_many(storage: Storage, at: datetime, count: int = 60) -> None:
@@ -225,16 +224,15 @@ def test_a_message_is_recognised_after_a_long_gap_and_after_a_jump_of_the_clock(
     storage: Storage, jump: timedelta
 ) -> None:
     messages_read = [receipt(n) for n in range(100)]
-    record_log(storage, *messages_read)
+    read_log(storage, *messages_read)
     record_many(storage, NOW + jump)
-    record_log(storage, *messages_read)
+    read_log(storage, *messages_read)
     assert messages(storage.snapshot().tallies["twilio"])["delivered"] == 100
 
 
 def test_messages_older_than_any_reading_are_forgotten(storage: Storage) -> None:
-    record_log(storage, receipt(1))
-    late = run(Reason.OK, log_until(NOW + timedelta(days=9)), check="delivery", kind="delivery")
-    storage.record(late)
+    read_log(storage, receipt(1))
+    read_log(storage, until=NOW + timedelta(days=9))
     record_many(storage, NOW)
     assert storage._db.execute("SELECT count(*) FROM messages").fetchone() == (0,)
     assert messages(storage.snapshot().tallies["twilio"])["delivered"] == 1  # its count stays
@@ -242,10 +240,10 @@ def test_messages_older_than_any_reading_are_forgotten(storage: Storage) -> None
 
 def test_a_target_that_comes_back_goes_on_from_where_it_was(tmp_path: Path, meters: Meters) -> None:
     storage = Storage.open(tmp_path / "x.db", meters)
-    record_log(storage, receipt(1), receipt(2))
+    read_log(storage, receipt(1), receipt(2))
     storage.keep_only({"other": ("balance", "other")})
     storage.keep_only({"delivery": ("delivery", "twilio")})
-    record_log(storage, receipt(2), receipt(3))
+    read_log(storage, receipt(2), receipt(3))
     storage.close()
     storage = Storage.open(tmp_path / "x.db", meters)
     assert messages(storage.snapshot().tallies["twilio"])["delivered"] == 3
@@ -254,9 +252,8 @@ def test_a_target_that_comes_back_goes_on_from_where_it_was(tmp_path: Path, mete
 
 def test_a_run_that_ends_after_its_check_was_removed_leaves_no_trace(storage: Storage) -> None:
     storage.keep_only({"balance": ("balance", "twilio")})
-    record_log(storage, receipt(1))
+    storage.record(run(check="other"))
     assert storage.snapshot().checks == {}
-    assert storage.snapshot().tallies == {}
     storage.record(run())
     assert list(storage.snapshot().checks) == ["balance"]
 
@@ -267,7 +264,7 @@ def test_a_lost_key_is_refused_as_long_as_messages_depend_on_it(tmp_path: Path, 
     key = tmp_path / "x.db.key"
     key.unlink()
     storage = Storage.open(path, meters)  # nothing depends on it yet
-    record_log(storage, receipt(1))
+    read_log(storage, receipt(1))
     storage.close()
     key.unlink()
     with pytest.raises(StorageError) as caught:
@@ -286,7 +283,8 @@ def test_a_lost_key_is_refused_as_long_as_messages_depend_on_it(tmp_path: Path, 
 def test_words_of_another_version_are_refused(change: str, tmp_path: Path, meters: Meters) -> None:
     path = tmp_path / "x.db"
     storage = Storage.open(path, meters)
-    record_log(storage, receipt(1))
+    storage.record(run())
+    read_log(storage, receipt(1))
     storage._db.execute(change)
     storage.close()
     with pytest.raises(StorageError, match="holds what this version does not know"):
@@ -323,7 +321,7 @@ def test_a_check_that_left_the_configuration_is_forgotten(storage: Storage) -> N
 def test_neither_message_ids_nor_numbers_reach_the_disk(tmp_path: Path, meters: Meters) -> None:
     path = tmp_path / "x.db"
     opened = Storage.open(path, meters)
-    record_log(opened, receipt(0xABCDEF))
+    read_log(opened, receipt(0xABCDEF))
     opened.close()
     written = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert receipt(0xABCDEF).message_id.encode() not in written
@@ -347,12 +345,12 @@ def test_a_second_process_is_refused(tmp_path: Path, storage: Storage) -> None:
 def test_a_database_from_a_newer_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     with sqlite3.connect(path) as db:
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 2}")
     db.close()
     with pytest.raises(StorageError) as caught:
         Storage.open(path, Meters())
     assert str(caught.value) == (
-        f"{path}: was written by a newer version (schema 2, this version knows 1); run that version, or"
+        f"{path}: was written by a newer version (schema 3, this version knows 2); run that version, or"
         " give another --storage.path"
     )
 
@@ -395,13 +393,15 @@ def test_a_full_disk_is_counted_and_loses_no_message(tmp_path: Path, meters: Met
     (pages,) = storage._db.execute("PRAGMA page_count").fetchone()
     storage._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then answers as it does on a full disk
     many = [receipt(n) for n in range(2000)]
-    record_log(storage, *many)
+    with pytest.raises(StorageUnavailableError, match="cannot be written: database or disk is full"):
+        read_log(storage, *many)
     assert meters.read().storage_errors == 1
-    assert storage.snapshot().checks["delivery"].last.result.reason is Reason.OK  # known in memory
-    assert sum(storage.snapshot().checks["delivery"].outcomes.values()) == 0  # a restart would not know of it
-    assert "twilio" not in storage.snapshot().tallies  # not counted, so that the next reading counts it
+    assert storage.snapshot().tallies["twilio"] == Tally()  # not counted, so that the next reading counts it
+    storage.record(run(detail="x" * 100_000))
+    assert storage.snapshot().checks["balance"].last.result.reason is Reason.OK  # known in memory
+    assert sum(storage.snapshot().checks["balance"].outcomes.values()) == 0  # a restart would not know of it
     storage._db.execute("PRAGMA max_page_count = 1000000")
-    record_log(storage, *many)
+    read_log(storage, *many)
     assert messages(storage.snapshot().tallies["twilio"])["delivered"] == 2000
     storage.close()
 
@@ -413,14 +413,16 @@ sys.path.insert(0, {root!r})
 from exporter.meters import Meters
 from exporter.storage import Storage
 from checks.reason import Reason
-from checks.result import Balance, MessageLog
+from checks.messages.book import Reading
+from checks.result import Balance
 from tests.fakes import NOW, receipt, run
 storage = Storage.open(Path({path!r}), Meters())
 print("ready", flush=True)
 number = int(sys.argv[1])
 while True:
-    log = MessageLog(receipts=tuple(receipt(n) for n in range(number, number + 20)), read_until=NOW)
-    storage.record(run(Reason.OK, log, check="delivery", kind="delivery"))
+    reading = Reading(read_until=NOW.timestamp())
+    storage.book("twilio").take([receipt(n) for n in range(number, number + 20)], reading=reading)
+    storage.record(run(Reason.OK, check="delivery", kind="delivery"))
     storage.record(run(Reason.OK, Balance(amount=float(number), currency="EUR")))
     number += 10
 """
