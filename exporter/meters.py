@@ -10,6 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from checks.callbacks import CallbackOutcome
+
 _log: Final = logging.getLogger(__name__)
 
 _MAX_CODES_LOGGED: Final = 200  # codes come from outside
@@ -24,6 +26,25 @@ class SchedulerEvent(StrEnum):
     CLOCK_JUMP = "clock_jump"  # the wall clock was set; the schedule was laid anew
 
 
+class ConfirmationOutcome(StrEnum):
+    """What came of what the application told: of single codes, and of requests that were refused."""
+
+    TAKEN = "taken"
+    UNKNOWN_MESSAGE = "unknown_message"  # taken, about a message that was not seen
+    UNAUTHORIZED = "unauthorized"
+    MALFORMED = "malformed"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
+
+
+class ForwardOutcome(StrEnum):
+    """What came of a callback that was sent on to the application."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"  # by an answer that no repetition will change
+    FAILED = "failed"  # after the last attempt
+    DROPPED = "dropped"  # too many were waiting, or the exporter stopped
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterReadings:
     """All counts at one moment."""
@@ -32,6 +53,9 @@ class MeterReadings:
     http_requests: Mapping[tuple[str, str], int]  # by target and outcome
     unmapped_codes: Mapping[str, int]  # by target
     unreadable_messages: Mapping[str, int]  # by target
+    callbacks: Mapping[tuple[str, CallbackOutcome], int]  # by target, "" for one that is not known
+    forwards: Mapping[tuple[str, ForwardOutcome], int]  # by target
+    confirmations: Mapping[tuple[str, ConfirmationOutcome], int]  # by target
     storage_errors: int
     reload_succeeded: bool
     reload_succeeded_at: datetime | None  # aware, UTC
@@ -46,6 +70,9 @@ class Meters:
         self._http_requests: Counter[tuple[str, str]] = Counter()
         self._unmapped_codes: Counter[str] = Counter()
         self._unreadable_messages: Counter[str] = Counter()
+        self._callbacks: Counter[tuple[str, CallbackOutcome]] = Counter()
+        self._forwards: Counter[tuple[str, ForwardOutcome]] = Counter()
+        self._confirmations: Counter[tuple[str, ConfirmationOutcome]] = Counter()
         self._storage_errors = 0
         self._reload_succeeded = False
         self._reload_succeeded_at: datetime | None = None
@@ -64,6 +91,36 @@ class Meters:
         """Count error codes that the vendor's table does not know."""
         with self._lock:
             self._unmapped_codes[target] += count
+
+    def expect_callbacks(self, target: str) -> None:
+        """Let the counts of a target's callbacks start at 0."""
+        with self._lock:
+            self._callbacks["", CallbackOutcome.UNKNOWN_TARGET] += 0
+            for outcome in CallbackOutcome:
+                if outcome is not CallbackOutcome.UNKNOWN_TARGET:
+                    self._callbacks[target, outcome] += 0
+            for forwarded in ForwardOutcome:
+                self._forwards[target, forwarded] += 0
+
+    def callback(self, target: str, outcome: CallbackOutcome) -> None:
+        """Count one post to the public listener."""
+        with self._lock:
+            self._callbacks[target, outcome] += 1
+
+    def forward(self, target: str, outcome: ForwardOutcome) -> None:
+        """Count one callback that was sent on, or not."""
+        with self._lock:
+            self._forwards[target, outcome] += 1
+
+    def expect_confirmations(self, target: str) -> None:
+        """Let the counts of what the application tells of a target start at 0."""
+        for outcome in ConfirmationOutcome:
+            self.confirmations(target, outcome, 0)
+
+    def confirmations(self, target: str, outcome: ConfirmationOutcome, count: int = 1) -> None:
+        """Count what the application told."""
+        with self._lock:
+            self._confirmations[target, outcome] += count
 
     def config_loaded(self, succeeded: bool, at: datetime) -> None:
         """Note the outcome of the latest attempt to load the configuration."""
@@ -99,6 +156,9 @@ class Meters:
                 http_requests=MappingProxyType(dict(self._http_requests)),
                 unmapped_codes=MappingProxyType(dict(self._unmapped_codes)),
                 unreadable_messages=MappingProxyType(dict(self._unreadable_messages)),
+                callbacks=MappingProxyType(dict(self._callbacks)),
+                forwards=MappingProxyType(dict(self._forwards)),
+                confirmations=MappingProxyType(dict(self._confirmations)),
                 storage_errors=self._storage_errors,
                 reload_succeeded=self._reload_succeeded,
                 reload_succeeded_at=self._reload_succeeded_at,

@@ -94,7 +94,7 @@ class FakeApp:
 
     def __post_init__(self) -> None:
         self.storage = Storage.in_memory(self.meters)
-        self.registry = build_registry(TwofaCollector(lambda: self.config, self.storage.snapshot, self.meters))
+        self.registry = build_registry(TwofaCollector(lambda: self.config, self.storage, self.meters))
 
     def is_healthy(self) -> bool:
         return self.healthy

@@ -20,8 +20,10 @@ from ..config import Config, masked
 from ..meters import Meters
 from ..runner import Defect, contained
 from ..storage import Storage
+from .confirmations import confirmation_routes
 from .exposition import accepts_gzip, choose_format, render
 from .guards import is_cross_site
+from .received import received_routes
 from .server import WebError
 from .status import build_page, read_history
 
@@ -96,6 +98,8 @@ def build_internal(app: ServedApp, *, telemetry_path: str = "/metrics") -> Starl
         *_status_routes(app, telemetry_path),
         *_health_routes(app),
         Route("/config", _config_endpoint(app)),
+        *received_routes(lambda: app.config, app.storage.canaries),
+        *confirmation_routes(lambda: app.config, app.storage.messages, app.meters),
         Mount("/static", _Static(directory=_FOLDER / "static")),
     ]
     taken = {route.path for route in routes if isinstance(route, Route | Mount)}

@@ -9,10 +9,10 @@ import re
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -105,6 +105,7 @@ class Server(uvicorn.Server):
         protocol: type[HttpToolsProtocol],
         keep_alive_seconds: int,
         on_stop: Callable[[], object] = lambda: None,
+        beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -114,7 +115,7 @@ class Server(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 log_config=None,
-                log_level="warning",
+                log_level="error",  # each warning is about what a stranger sent
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
@@ -125,6 +126,8 @@ class Server(uvicorn.Server):
         )
         self._sockets = list(sockets)
         self._on_stop = on_stop  # called in the loop before answers under way are waited for
+        self._beside = beside  # runs in the loop as long as the server does
+        self._task: asyncio.Task[None] | None = None
         self.answers: Final = threading.Event()  # or never will: see ``started``
 
     def serve_until_stopped(self) -> None:
@@ -144,11 +147,15 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to answer."""
         await super().startup(sockets)
+        if self._beside is not None:
+            self._task = asyncio.create_task(self._beside())
         self.answers.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let answers under way end, then drop the connections of clients that do not take theirs."""
         self._on_stop()
+        if self._task is not None:
+            self._task.cancel()
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
@@ -167,6 +174,10 @@ def _guarded(app: ASGIApp, sockets: Sequence[socket.socket], limits: Limits) -> 
         protocol=limited(limits),
         keep_alive_seconds=limits.keep_alive_seconds,
     )
+
+
+def _bare(app: ASGIApp, sockets: Sequence[socket.socket], limits: Limits) -> Server:
+    return Server(app, sockets, protocol=limited(limits), keep_alive_seconds=limits.keep_alive_seconds)
 
 
 def _is_loopback(listener: socket.socket) -> bool:
@@ -207,9 +218,13 @@ def _handlers(handlers: dict[signal.Signals, Callable[[int, FrameType | None], N
 class ThreadedServer:
     """The same server in a thread, from ``with`` to its end, beside whatever else the process does."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, limits: Limits | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, listener: socket.socket, limits: Limits | None = None, *, guarded: bool = True
+    ) -> None:
+        """Without guards there are no security headers, no check of Host and no log: for what no browser asks."""
         self.url: Final = url_of(listener)
-        self._server = _guarded(app, [listener], limits or Limits())
+        build = _guarded if guarded else _bare
+        self._server = build(app, [listener], limits or Limits())
 
     def __enter__(self) -> Self:
         self._thread = self._server.start_thread("web")

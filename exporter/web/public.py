@@ -1,0 +1,172 @@
+"""The public listener: takes the posts of providers, and nothing else.
+
+It is a plain ASGI application: thousands of posts a second must not cost a framework each. What it does with a
+post is decided by the provider's client (is it genuine, what does it say) and by the intake (is it on disk).
+"""
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Final
+
+from starlette.types import Receive, Scope, Send
+
+from checks.callbacks import Callback, CallbackClient, CallbackOutcome, CallbackRefusedError
+from checks.messages import Receipt
+
+from ..forwarding import Forwarder
+from ..intake import Intake, OverloadedError
+from ..messages import Messages
+from ..meters import Meters
+from ..runner import Defect, contained
+from .connection import Limits
+from .server import ThreadedServer
+
+_log: Final = logging.getLogger("exporter.web")
+
+BODY_LIMIT_BYTES: Final = 64 * 1024
+PUBLIC_LIMITS: Final = Limits(request_seconds=10.0, answer_seconds=15.0, request_bytes=BODY_LIMIT_BYTES + 16 * 1024)
+
+_PREFIX: Final = "/callbacks/"
+
+_STATUS: Final[Mapping[CallbackOutcome, HTTPStatus]] = {
+    CallbackOutcome.ACCEPTED: HTTPStatus.NO_CONTENT,
+    CallbackOutcome.IGNORED: HTTPStatus.NO_CONTENT,
+    CallbackOutcome.UNSIGNED: HTTPStatus.FORBIDDEN,
+    CallbackOutcome.BAD_SIGNATURE: HTTPStatus.FORBIDDEN,
+    CallbackOutcome.WRONG_ACCOUNT: HTTPStatus.FORBIDDEN,
+    CallbackOutcome.MALFORMED: HTTPStatus.BAD_REQUEST,
+    CallbackOutcome.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    CallbackOutcome.INCOMPLETE: HTTPStatus.REQUEST_TIMEOUT,
+    CallbackOutcome.UNKNOWN_TARGET: HTTPStatus.NOT_FOUND,
+    CallbackOutcome.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
+    CallbackOutcome.STORAGE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+_EMPTY: Final = (b"content-length", b"0")
+_CLOSE: Final = (b"connection", b"close")  # the rest of the request is not read
+_HEADERS: Final[Mapping[HTTPStatus, Sequence[tuple[bytes, bytes]]]] = {
+    HTTPStatus.NO_CONTENT: (),  # RFC 9110 section 8.6
+    HTTPStatus.BAD_REQUEST: (_EMPTY,),
+    HTTPStatus.FORBIDDEN: (_EMPTY,),
+    HTTPStatus.NOT_FOUND: (_EMPTY, _CLOSE),
+    HTTPStatus.METHOD_NOT_ALLOWED: (_EMPTY, _CLOSE, (b"allow", b"POST")),
+    HTTPStatus.REQUEST_TIMEOUT: (_EMPTY, _CLOSE),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (_EMPTY, _CLOSE),
+    HTTPStatus.SERVICE_UNAVAILABLE: (_EMPTY, (b"retry-after", b"5")),
+}
+
+
+class PublicSite:
+    """The application. ``clients`` gives those that take callbacks, by target."""
+
+    def __init__(
+        self,
+        clients: Callable[[], Mapping[str, CallbackClient]],
+        intake: Intake,
+        forwarder: Forwarder,
+        meters: Meters,
+        now: Callable[[], float],
+    ) -> None:
+        self._clients = clients
+        self._intake = intake
+        self._forwarder = forwarder
+        self._meters = meters
+        self._now = now
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, without a word about what runs here."""
+        if scope["type"] != "http":
+            return
+        status = await self._answer(scope, receive)
+        await send({"type": "http.response.start", "status": status.value, "headers": _HEADERS[status]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> HTTPStatus:
+        path: str = scope["path"]
+        if not path.startswith(_PREFIX):
+            return HTTPStatus.NOT_FOUND
+        if scope["method"] != "POST":
+            return HTTPStatus.METHOD_NOT_ALLOWED
+        target = path[len(_PREFIX) :]
+        client = self._clients().get(target)
+        if client is None:
+            self._meters.callback("", CallbackOutcome.UNKNOWN_TARGET)  # its name comes from outside: no label
+            return HTTPStatus.NOT_FOUND
+        outcome = await self._take(target, client, scope, receive)
+        self._meters.callback(target, outcome)
+        return _STATUS[outcome]
+
+    async def _take(self, target: str, client: CallbackClient, scope: Scope, receive: Receive) -> CallbackOutcome:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if int(headers.get("content-length", "0")) > BODY_LIMIT_BYTES:  # a number: the parser has seen to that
+            return CallbackOutcome.TOO_LARGE
+        body = await _read_body(receive)
+        if isinstance(body, CallbackOutcome):
+            return body
+        callback = Callback(scope["query_string"].decode("latin-1"), headers, body, self._now())
+        receipts = contained(lambda: _read(client, callback))
+        if isinstance(receipts, CallbackOutcome):
+            return receipts
+        if isinstance(receipts, Defect):
+            return CallbackOutcome.MALFORMED
+        if receipts:
+            try:
+                kept = await self._intake.keep(target, receipts)
+            except OverloadedError:
+                return CallbackOutcome.OVERLOADED
+            if not kept:
+                return CallbackOutcome.STORAGE_UNAVAILABLE
+        if client.forward_to is not None:
+            self._forwarder.send(target, client.forward_to, callback.query, headers, body)
+        return CallbackOutcome.ACCEPTED if receipts else CallbackOutcome.IGNORED
+
+
+def _read(client: CallbackClient, callback: Callback) -> Sequence[Receipt] | CallbackOutcome:
+    try:
+        return client.read_callback(callback)
+    except CallbackRefusedError as refusal:
+        return refusal.outcome
+
+
+@contextmanager
+def serve_public(
+    listener: socket.socket,
+    clients: Callable[[], Mapping[str, CallbackClient]],
+    messages: Messages,
+    meters: Meters,
+    limits: Limits = PUBLIC_LIMITS,
+) -> Iterator[str]:
+    """Take posts on a socket that listens, beside whatever else the process does; yields its URL.
+
+    At the end requests under way are answered first, then what they brought has been written.
+    """
+    intake, forwarder = Intake(messages), Forwarder(meters)
+    intake.start()
+    forwarder.start()
+    try:
+        site = PublicSite(clients, intake, forwarder, meters, time.time)
+        with ThreadedServer(site, listener, limits, guarded=False) as server:
+            _log.info("listening for callbacks", extra={"url": server.url})
+            yield server.url
+    finally:
+        forwarder.stop()
+        intake.stop()
+
+
+async def _read_body(receive: Receive) -> bytes | CallbackOutcome:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return CallbackOutcome.INCOMPLETE
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > BODY_LIMIT_BYTES:
+            return CallbackOutcome.TOO_LARGE
+        if not message.get("more_body"):
+            return b"".join(parts)
