@@ -6,16 +6,18 @@ from itertools import pairwise
 
 import phonenumbers
 import pytest
+from phonenumbers.carrier import name_for_number
 
-from exporter.sandbox.geography import COUNTRIES, Country, Operator, find_home
+from exporter.sandbox.faults import Place
+from exporter.sandbox.geography import COUNTRIES, Country, Operator, find_home, find_operator
 from exporter.sandbox.message import Message
+from exporter.sandbox.trajectory import count_segments
 from exporter.sandbox.world import (
     KEPT_MESSAGES,
     KEPT_SECONDS,
     MESSAGES_A_DAY,
     World,
     client_number,
-    count_segments,
     kept_seconds,
 )
 
@@ -24,6 +26,7 @@ HOUR = 3600.0
 DAY = 24 * HOUR
 SPEEDS = (1.0, 7.0, 60.0, 500.0)
 OPERATORS = [(country, operator) for country in COUNTRIES for operator in country.operators]
+NAMES = [f"{country.code} {operator.name}" for country, operator in OPERATORS]
 
 
 def build_world(*, seed: int = 1, start: float = NOW - 6 * HOUR, speed: float = 1.0) -> World:
@@ -121,11 +124,11 @@ def test_speed_does_not_touch_the_latency() -> None:
 
 def test_there_are_fifteen_countries_and_forty_operators_all_with_traffic() -> None:
     assert (len(COUNTRIES), len(OPERATORS)) == (15, 40)
-    names = {each.operator.name for each in draw_day() if each.operator}
-    assert names == {operator.name for _, operator in OPERATORS}
+    homes = {(each.country.code, each.operator.name) for each in draw_day() if each.country and each.operator}
+    assert homes == {(country.code, operator.name) for country, operator in OPERATORS}
 
 
-@pytest.mark.parametrize(("country", "operator"), OPERATORS, ids=[operator.name for _, operator in OPERATORS])
+@pytest.mark.parametrize(("country", "operator"), OPERATORS, ids=NAMES)
 def test_every_number_is_a_valid_mobile_number_of_its_country(country: Country, operator: Operator) -> None:
     mobile = {
         phonenumbers.PhoneNumberType.MOBILE,
@@ -136,6 +139,46 @@ def test_every_number_is_a_valid_mobile_number_of_its_country(country: Country, 
         assert phonenumbers.is_valid_number(number), number
         assert phonenumbers.region_code_for_number(number) == country.code
         assert phonenumbers.number_type(number) in mobile
+
+
+@pytest.mark.parametrize(("country", "operator"), OPERATORS, ids=NAMES)
+def test_an_operator_has_the_name_that_the_number_plan_gives_it(country: Country, operator: Operator) -> None:
+    numbers = [client_number(country, operator, client) for client in range(900)]
+    names = {name_for_number(phonenumbers.parse(number), "en") for number in numbers}
+    assert names == ({""} if country.code == "US" else {operator.name})  # the plan of the US names no operator
+
+
+def test_an_operator_is_found_by_its_country_and_name() -> None:
+    assert [find_operator(country.code, operator.name) for country, operator in OPERATORS] == OPERATORS
+    assert len(set(NAMES)) == len(NAMES)
+    with pytest.raises(LookupError, match="no operator EE in DE"):
+        find_operator("DE", "EE")
+
+
+@pytest.mark.parametrize("speed", [1.0, 60.0])
+def test_a_burst_goes_to_sequential_numbers_once_however_often_it_is_asked_for(speed: float) -> None:
+    start, place = NOW - HOUR / speed, Place("NG", "MTN")
+    at_once, stepwise = build_world(start=start, speed=speed), build_world(start=start, speed=speed)
+    at_once.advance(NOW)
+    whole = at_once.pump(place, since=start, until=NOW)
+    pieces = []
+    for step in range(1, 41):
+        now = start + step * HOUR / 40 / speed
+        stepwise.advance(now)
+        pieces += stepwise.pump(place, since=start, until=now)
+    assert pieces == whole
+    assert stepwise.messages == at_once.messages == sorted(at_once.messages, key=lambda each: each.created)
+    assert {(int(later.to) - int(sooner.to)) % 10**7 for sooner, later in pairwise(whole)} == {1}
+    assert len(whole) == pytest.approx(1200, abs=1)
+    assert {each.types_code for each in whole} == {False}
+    assert all(at_once.find(each.sid) is each for each in whole)
+
+
+def test_a_burst_of_a_month_costs_no_more_than_what_is_kept() -> None:
+    world = build_world()
+    world.advance(NOW)
+    pumped = world.pump(Place("NG", "MTN"), since=NOW - 30 * DAY, until=NOW)
+    assert pumped[0].created >= NOW - KEPT_SECONDS
 
 
 def test_no_two_clients_share_a_number() -> None:

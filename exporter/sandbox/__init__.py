@@ -5,7 +5,8 @@ it sends nothing to anybody.
 """
 
 from .credentials import Credentials
-from .faults import FAULTS
+from .faults import FAULTS, Place
+from .notifier import Notifications
 from .server import Sandbox, run
 
-__all__ = ["FAULTS", "Credentials", "Sandbox", "run"]
+__all__ = ["FAULTS", "Credentials", "Notifications", "Place", "Sandbox", "run"]

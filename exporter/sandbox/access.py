@@ -31,6 +31,8 @@ class Permission(StrEnum):
     NUMBERS_LIST = "twilio/phone-numbers/incoming/list"
     PROFILES_LIST = "twilio/trusthub/customer-profiles/list"
     VERIFY_SERVICES_LIST = "twilio/verify/services/list"
+    VERIFICATIONS_CREATE = "twilio/verify/verifications/create"
+    VERIFICATION_CHECKS_CREATE = "twilio/verify/verification-checks/create"
     ATTEMPTS_LIST = "twilio/verify/attempts/list"
 
 
@@ -45,7 +47,14 @@ class Rights(StrEnum):
 DENIED: Mapping[Rights, frozenset[Permission]] = {
     Rights.AUTH_TOKEN: frozenset(),
     Rights.STANDARD_KEY: frozenset({Permission.MASTER}),
-    Rights.RESTRICTED_KEY: frozenset({Permission.MASTER, Permission.MESSAGES_CREATE}),
+    Rights.RESTRICTED_KEY: frozenset(
+        {
+            Permission.MASTER,
+            Permission.MESSAGES_CREATE,
+            Permission.VERIFICATIONS_CREATE,
+            Permission.VERIFICATION_CHECKS_CREATE,
+        }
+    ),
 }
 
 

@@ -1,21 +1,22 @@
 """One account of the sandbox, as it stands under the faults that are on."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from .credentials import Credentials, derive_hex
-from .faults import RECENT_SECONDS, Switches
+from .effects import under_faults
+from .faults import Switches
 from .geography import UNPERMITTED_COUNTRY
-from .message import Message, delay, fail
+from .limits import Limit
+from .message import Message
+from .verifications import Verifications
 from .wallet import Wallet, format_micros
 from .world import MESSAGES_A_DAY, World, kept_seconds
 
+ATTEMPTS_A_MINUTE: Final = 100
+"""Requests for attempts and their summary: https://www.twilio.com/docs/verify/api/list-verification-attempts."""
 BALANCE_UNDER_FAULT: Final[Mapping[str, str]] = {"balance_exhausted": "-0.42", "balance_low": "1.50"}
-TRAFFIC_UNDER_FAULT: Final[Mapping[str, Callable[[Message], Message]]] = {
-    "delivery_failing": fail,
-    "delivery_slow": delay,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ class PhoneNumber:
 class Account:
     """An account with its traffic, money and senders.
 
-    Faults change what is seen, never what is: when one is cleared, everything is as if it had not
-    been.
+    When a fault is cleared everything is as if it had not been, but for the messages that were created meanwhile:
+    what happened to those stays.
     """
 
     def __init__(
@@ -59,12 +60,15 @@ class Account:
             long_code=credentials.long_code,
             alpha_sender=credentials.alpha_sender,
         )
+        self.verifications = Verifications()
+        self.attempts_limit = Limit(ATTEMPTS_A_MINUTE, 60.0)
         self.wallet = Wallet(
             start=start,
             messages_a_day=MESSAGES_A_DAY * speed,
             micros_a_day=self.world.spend_micros_a_day,
         )
-        self.wallet.record(self.world.advance(now))  # paid for before the opening balance
+        self.wallet.record(self._seen(self.world.advance(now)))  # paid for before the opening balance
+        self.on_created: Callable[[Sequence[Message]], None] = lambda _: None
         self._numbers = (
             self._rent(credentials.long_code, "local", "codes, long code"),
             self._rent(credentials.toll_free, "tollfree", "codes, toll-free"),
@@ -135,37 +139,50 @@ class Account:
 
     def advance(self, now: float) -> None:
         """Let the traffic reach that time, and pay for it."""
-        self.wallet.charge(self.world.advance(now))
+        created = self.world.advance(now)
+        if not self.is_subaccount:
+            for period in self.switches.periods("sms_pumping"):
+                created += self.world.pump(period.place, since=period.since, until=min(period.until, now))
+        self._enter(created)
 
-    def submit(self, *, to: str, sender: str, service_sid: str | None, body: str) -> Message:
+    def submit(
+        self,
+        *,
+        to: str,
+        sender: str,
+        service_sid: str | None,
+        body: str,
+        status_callback: str | None = None,
+        is_attempt: bool = False,
+    ) -> Message:
         """Send a message for a user of the API, and pay for it."""
-        message = self.world.submit(to=to, sender=sender, service_sid=service_sid, body=body)
-        self.wallet.charge([message])
+        message = self.world.submit(
+            to=to,
+            sender=sender,
+            service_sid=service_sid,
+            body=body,
+            status_callback=status_callback,
+            is_attempt=is_attempt,
+        )
+        self._enter([message])
         return message
 
     def find_message(self, sid: str) -> Message | None:
         """Return the message as it is seen; None when there is none."""
         message = self.world.find(sid)
-        return None if message is None else self._under_faults(message)
+        return None if message is None else under_faults(message, self.switches)
 
     def messages(self, *, before: Message | None = None) -> Iterator[Message]:
         """Yield the messages as they are seen, the newest first; `before` is where to go on."""
-        for message in self.world.newest_first(before=before):
-            seen = self._under_faults(message)
-            if seen is not None:
-                yield seen
+        return self._seen(self.world.newest_first(before=before))
 
-    def _under_faults(self, message: Message) -> Message | None:
-        if message.organic and self._strikes("no_traffic", message):
-            return None
-        for fault, change in TRAFFIC_UNDER_FAULT.items():
-            if self._strikes(fault, message):
-                message = change(message)
-        return message
+    def _enter(self, messages: Iterable[Message]) -> None:
+        seen = list(self._seen(messages))
+        self.wallet.charge(seen)
+        self.on_created(seen)
 
-    def _strikes(self, fault: str, message: Message) -> bool:
-        since = self.switches.since(fault)
-        return since is not None and message.created >= since - RECENT_SECONDS
+    def _seen(self, messages: Iterable[Message]) -> Iterator[Message]:
+        return (seen for each in messages if (seen := under_faults(each, self.switches)) is not None)
 
     def _is_lost(self, number: PhoneNumber) -> bool:
         gone = self.switches.is_on("sender_invalid")

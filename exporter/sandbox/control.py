@@ -1,6 +1,6 @@
 """The sandbox's own controls: faults, the credentials to use, what it plays, and whether it is up."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Final
 
@@ -9,8 +9,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from .credentials import Credentials
-from .faults import FAULTS, Switches, UnknownFaultError
-from .geography import COUNTRIES, UNPERMITTED_COUNTRY
+from .faults import AT_AN_OPERATOR, FAULTS, Place, PlaceError, Switches, UnknownFaultError
+from .geography import COUNTRIES, UNPERMITTED_COUNTRY, find_operator
 from .world import MESSAGES_A_DAY, rhythm_speed
 
 PREFIX: Final = "/sandbox"
@@ -54,26 +54,47 @@ def build_control(credentials: Credentials, switches: Switches, *, seed: int, sp
             Route("/", show_play),
             Route("/faults", list_faults),
             Route("/faults/{name}", _build_switch(switches, switches.set), methods=["PUT"]),
-            Route("/faults/{name}", _build_switch(switches, switches.clear), methods=["DELETE"]),
+            Route("/faults/{name}", _build_switch(switches, lambda name, _: switches.clear(name)), methods=["DELETE"]),
             Route("/credentials", show_credentials),
             Route("/healthy", say_healthy),
         ],
     )
 
 
-def _build_switch(switches: Switches, turn: Callable[[str], None]) -> Callable[[Request], Awaitable[JSONResponse]]:
+def _build_switch(
+    switches: Switches, turn: Callable[[str, Place | None], None]
+) -> Callable[[Request], Awaitable[JSONResponse]]:
     async def answer(request: Request) -> JSONResponse:
         try:
-            turn(request.path_params["name"])
+            turn(request.path_params["name"], _parse_place(request.query_params))
         except UnknownFaultError as error:
             return JSONResponse({"error": str(error), "known": sorted(FAULTS)}, 404)
+        except LookupError as error:
+            known = [asdict(Place(country.code, each.name)) for country in COUNTRIES for each in country.operators]
+            return JSONResponse({"error": str(error), "known": known}, 404)
+        except PlaceError as error:
+            return JSONResponse({"error": str(error), "known": sorted(AT_AN_OPERATOR)}, 400)
         return JSONResponse({"faults": _render_faults(switches)})
 
     return answer
 
 
+def _parse_place(query: Mapping[str, str]) -> Place | None:
+    """Return the operator that a query names; None when it names none. Raises LookupError for one that is none."""
+    country, operator = query.get("country"), query.get("operator")
+    if country is None and operator is None:
+        return None
+    home, found = find_operator(country or "", operator or "")
+    return Place(home.code, found.name)
+
+
 def _render_faults(switches: Switches) -> list[dict[str, object]]:
     return [
-        {"name": name, "active": switches.is_on(name), "description": description}
+        {
+            "name": name,
+            "active": switches.is_on(name),
+            "description": description,
+            "place": asdict(switches.place(name)) if name in AT_AN_OPERATOR else None,
+        }
         for name, description in FAULTS.items()
     ]

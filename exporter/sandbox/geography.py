@@ -1,7 +1,7 @@
 """The countries and mobile operators that the sandbox's clients live in.
 
 Operators, their mobile codes and number ranges are real, so that numbers parse as mobile numbers of
-their country. Mobile codes: ITU-T E.212 national lists. Ranges: the number plans in the library
+their country. Mobile codes: ITU-T E.212 national lists. Ranges and names: the number plans in the library
 `phonenumbers` 9.0; in the United States the exchange 555, kept for fiction. Prices are of the order
 of Twilio's list prices for one segment. Latencies and failure shares are made up around the figures
 that providers and operators publish (medians of 2 to 20 s, 1 to 7 % failures).
@@ -46,42 +46,42 @@ class Country:
 COUNTRIES: Final = (  # the busiest first
     Country("GB", "44", 0, 52_400, (
         Operator("EE", "234", "30", "7415", 6, 3.2, 0.021),
-        Operator("O2 UK", "234", "10", "7521", 6, 3.9, 0.024),
-        Operator("Vodafone UK", "234", "15", "7717", 6, 4.1, 0.026),
+        Operator("O2", "234", "10", "7521", 6, 3.9, 0.024),
+        Operator("Vodafone", "234", "15", "7717", 6, 4.1, 0.026),
     )),
     Country("DE", "49", 1, 112_200, (
-        Operator("Telekom", "262", "01", "1511", 7, 3.0, 0.019),
-        Operator("Vodafone DE", "262", "02", "1520", 7, 3.6, 0.023),
-        Operator("O2 DE", "262", "03", "1761", 7, 4.4, 0.028),
+        Operator("T-Mobile", "262", "01", "1511", 7, 3.0, 0.019),
+        Operator("Vodafone", "262", "02", "1520", 7, 3.6, 0.023),
+        Operator("O2", "262", "03", "1761", 7, 4.4, 0.028),
     )),
     Country("AE", "971", 4, 110_700, (
         Operator("Etisalat", "424", "02", "50", 7, 4.8, 0.031),
         Operator("du", "424", "03", "55", 7, 5.6, 0.034),
     )),
     Country("NG", "234", 1, 389_800, (
-        Operator("MTN NG", "621", "30", "803", 7, 7.4, 0.046),
-        Operator("Airtel NG", "621", "20", "802", 7, 8.8, 0.051),
+        Operator("MTN", "621", "30", "803", 7, 7.4, 0.046),
+        Operator("Airtel", "621", "20", "802", 7, 8.8, 0.051),
         Operator("Glo", "621", "50", "805", 7, 13.0, 0.062, 0.15),
         Operator("9mobile", "621", "60", "809", 7, 16.0, 0.068, 0.35),
     )),
     Country("IN", "91", 5, 83_200, (
-        Operator("Jio", "405", "840", "7016", 6, 3.4, 0.022),
-        Operator("Airtel IN", "404", "10", "9810", 6, 4.2, 0.026),
-        Operator("Vi", "404", "20", "9820", 6, 8.0, 0.044),
-        Operator("BSNL", "404", "34", "9417", 6, 17.0, 0.070),
+        Operator("Reliance Jio", "405", "840", "7016", 6, 3.4, 0.022),
+        Operator("Airtel", "404", "10", "9810", 6, 4.2, 0.026),
+        Operator("Vodafone", "404", "20", "9820", 6, 8.0, 0.044),
+        Operator("BSNL MOBILE", "404", "34", "9417", 6, 17.0, 0.070),
     )),
     Country("ZA", "27", 2, 28_200, (
         Operator("Vodacom", "655", "01", "82", 7, 4.6, 0.028),
-        Operator("MTN ZA", "655", "10", "83", 7, 5.0, 0.031),
+        Operator("MTN", "655", "10", "83", 7, 5.0, 0.031),
         Operator("Cell C", "655", "07", "84", 7, 6.4, 0.037),
     )),
     Country("ES", "34", 1, 85_800, (
         Operator("Movistar", "214", "07", "619", 6, 3.7, 0.022),
-        Operator("Orange ES", "214", "03", "655", 6, 4.3, 0.025),
+        Operator("Orange", "214", "03", "656", 6, 4.3, 0.025),
     )),
     Country("ID", "62", 7, 441_400, (
         Operator("Telkomsel", "510", "10", "812", 8, 6.8, 0.041),
-        Operator("Indosat", "510", "01", "856", 8, 9.0, 0.048),
+        Operator("Indosat Ooredoo Hutchison", "510", "01", "856", 8, 9.0, 0.048),
         Operator("XL", "510", "11", "817", 8, 9.6, 0.050, 0.20),
     )),
     Country("US", "1", -6, 8_300, (
@@ -91,24 +91,24 @@ COUNTRIES: Final = (  # the busiest first
     )),
     Country("TR", "90", 3, 31_700, (
         Operator("Turkcell", "286", "01", "532", 7, 4.9, 0.029),
-        Operator("Vodafone TR", "286", "02", "542", 7, 5.7, 0.033),
+        Operator("Vodafone", "286", "02", "542", 7, 5.7, 0.033),
     )),
     Country("PL", "48", 1, 41_600, (
-        Operator("Orange PL", "260", "03", "501", 6, 3.3, 0.020),
+        Operator("Orange", "260", "03", "501", 6, 3.3, 0.020),
         Operator("Play", "260", "06", "790", 6, 3.8, 0.023),
     )),
     Country("BR", "55", -3, 46_500, (
         Operator("Vivo", "724", "06", "11971", 6, 5.5, 0.035),
         Operator("Claro", "724", "05", "11991", 6, 6.0, 0.038),
-        Operator("TIM BR", "724", "02", "11981", 6, 6.6, 0.041),
+        Operator("TIM", "724", "02", "11981", 6, 6.6, 0.041),
     )),
     Country("IT", "39", 1, 92_700, (
         Operator("TIM", "222", "01", "335", 7, 3.9, 0.024),
-        Operator("Vodafone IT", "222", "10", "347", 7, 4.0, 0.024),
+        Operator("Vodafone", "222", "10", "347", 7, 4.0, 0.024),
     )),
     Country("KZ", "7", 5, 224_500, (
-        Operator("Kcell", "401", "02", "701", 7, 8.2, 0.043),
-        Operator("Beeline KZ", "401", "01", "777", 7, 8.6, 0.045),
+        Operator("Kcell/Activ", "401", "02", "701", 7, 8.2, 0.043),
+        Operator("Beeline", "401", "01", "777", 7, 8.6, 0.045),
     )),
     Country("VN", "84", 7, 154_900, (
         Operator("Viettel", "452", "04", "98", 7, 9.5, 0.049),
@@ -127,3 +127,12 @@ def find_home(number: str) -> tuple[Country, Operator] | None:
             if number.startswith(prefix):
                 return country, operator
     return None
+
+
+def find_operator(country_code: str, name: str) -> tuple[Country, Operator]:
+    """Return an operator and its country. Raises LookupError when there is none of that name."""
+    for country in COUNTRIES:
+        for operator in country.operators:
+            if (country.code, operator.name) == (country_code, name):
+                return country, operator
+    raise LookupError(f"no operator {name} in {country_code}")

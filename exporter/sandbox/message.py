@@ -1,16 +1,14 @@
 """One message of the sandbox: its whole trajectory, and what it looks like at a moment."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from .geography import Country, Operator
 
-FAILING_PERCENT: Final = 60
-FAILING_CODES: Final = (30007, 30003, 30008)
-SLOW_FACTOR: Final = 10.0
 PATIENCE_SECONDS: Final = 120.0
 """A client who has no code by then does not type one."""
-TYPING_SECONDS: Final = 9.0
+QUICKEST_TYPING_SECONDS: Final = 4.0
+SLOWEST_TYPING_SECONDS: Final = 16.0
 PRICING_SECONDS: Final = 60.0
 """From the send until the price is filled in. Twilio does not say how long it takes."""
 
@@ -36,6 +34,8 @@ class Message:
     operator: Operator | None
     types_code: bool  # whether the client means to type the code once it is there
     organic: bool  # part of the traffic of clients, not sent through this API
+    is_attempt: bool  # carries the code of a verification
+    status_callback: str | None = None  # the URL that its sender gave
 
     @property
     def noise(self) -> int:
@@ -72,29 +72,5 @@ class Message:
             return None
         if self.arrived - self.created > PATIENCE_SECONDS:
             return None
-        return self.arrived + TYPING_SECONDS
-
-
-def fail(message: Message) -> Message:
-    """Return the message as it is while deliveries fail: most of them are undelivered."""
-    if message.sent is None or message.noise % 100 >= FAILING_PERCENT:
-        return message
-    return replace(
-        message,
-        arrived=None,
-        closed=message.closed or message.sent + 5.0,
-        last_status="undelivered",
-        error_code=FAILING_CODES[message.noise % len(FAILING_CODES)],
-    )
-
-
-def delay(message: Message) -> Message:
-    """Return the message as it is while deliveries are slow."""
-    sent = message.sent
-    if sent is None:
-        return message
-
-    def later(time: float | None) -> float | None:
-        return None if time is None else sent + (time - sent) * SLOW_FACTOR
-
-    return replace(message, arrived=later(message.arrived), closed=later(message.closed))
+        haste = self.noise / 2**32
+        return self.arrived + QUICKEST_TYPING_SECONDS + haste * (SLOWEST_TYPING_SECONDS - QUICKEST_TYPING_SECONDS)

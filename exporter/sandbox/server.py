@@ -18,10 +18,13 @@ from ..web.server import Server, WebError, bind
 from .account import Account
 from .control import build_control
 from .credentials import Credentials, build_credentials
-from .faults import Switches
+from .faults import Place, Switches
+from .geography import find_operator
+from .notifier import Notifications, Notifier
 from .statuspage import PREFIX as STATUSPAGE_PREFIX
 from .statuspage import build_statuspage
 from .twilio import HANG_UP, build_twilio
+from .world import kept_seconds
 
 DEFAULT_HISTORY_HOURS: Final = 6.0
 DEFAULT_HOST: Final = "127.0.0.1"
@@ -41,6 +44,11 @@ class Sandbox:
     real clock, and receipts, prices and typed codes take as long as ever. The log's times are whole seconds:
     latencies of a sixtieth would all be 0 there.
 
+    A fault strikes the messages that are created while it is on, and what happened to those stays when it is cleared:
+    what a reader has been told is never taken back. One of `faults` has been on for a while at the start.
+
+    `notifications` says what is posted to whom; without it only the StatusCallback of a message is heeded.
+
     `history_hours` is how much traffic there has been at the start. Raises SandboxError for a host
     that is not loopback, unless `allow_remote`, and UnknownFaultError for a fault that is none.
     """
@@ -55,10 +63,11 @@ class Sandbox:
         history_hours: float = DEFAULT_HISTORY_HOURS,
         faults: Iterable[str] = (),
         allow_remote: bool = False,
+        notifications: Notifications | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.credentials: Credentials = build_credentials(seed)
-        self._switches = Switches(faults, clock=clock)
+        self._switches = Switches(faults, clock=clock, kept_seconds=kept_seconds(speed))
         self._host = "127.0.0.1" if host == "localhost" else host
         self._socket = _bind(self._host, port, allow_remote=allow_remote)
         self._port: int = self._socket.getsockname()[1]
@@ -72,6 +81,7 @@ class Sandbox:
         )
         main = open_account(speed=speed)
         child = open_account(speed=0.0, parent_sid=main.sid)
+        notifier = Notifier(main, notifications or Notifications(), clock)
         closing = asyncio.Event()  # held requests are dropped before the others are waited for
         routes = [
             build_control(self.credentials, self._switches, seed=seed, speed=speed),
@@ -84,6 +94,7 @@ class Sandbox:
             protocol=_Protocol,
             keep_alive_seconds=KEEP_ALIVE_SECONDS,
             on_stop=closing.set,
+            beside=notifier.run,
         )
         self._thread = self._server.start_thread("sandbox")
         if not self._server.started:
@@ -100,9 +111,15 @@ class Sandbox:
         """The root of the status page."""
         return self.url + STATUSPAGE_PREFIX
 
-    def set_fault(self, name: str) -> None:
-        """Switch a fault on. Raises UnknownFaultError for a name that is none."""
-        self._switches.set(name)
+    def set_fault(self, name: str, place: Place | None = None) -> None:
+        """Switch a fault on, one of an operator at ``place``.
+
+        Raises UnknownFaultError for a name that is none, PlaceError for a fault that strikes everywhere and
+        LookupError for an operator that is none.
+        """
+        if place is not None:
+            find_operator(place.country, place.operator)
+        self._switches.set(name, place)
 
     def clear_fault(self, name: str) -> None:
         """Switch a fault off. Raises UnknownFaultError for a name that is none."""
@@ -139,6 +156,7 @@ def run(
     history_hours: float = DEFAULT_HISTORY_HOURS,
     faults: Iterable[str] = (),
     allow_remote: bool = False,
+    notifications: Notifications | None = None,
     on_ready: Callable[[Sandbox], None] = lambda _: None,
 ) -> None:
     """Serve until interrupted; `on_ready` is told once the sandbox answers.
@@ -153,6 +171,7 @@ def run(
         history_hours=history_hours,
         faults=faults,
         allow_remote=allow_remote,
+        notifications=notifications,
     ) as sandbox:
         on_ready(sandbox)
         with suppress(KeyboardInterrupt):

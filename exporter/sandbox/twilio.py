@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from . import twilio_account, twilio_messages, twilio_messaging, twilio_products
+from . import twilio_account, twilio_messages, twilio_messaging, twilio_products, twilio_verify
 from .access import Caller, Permission, authenticate, choose_account, require
 from .account import Account
 from .faults import Switches
@@ -23,6 +23,7 @@ from .wire import API_VERSION, Call, Json, TwilioError, not_found, parse_form
 
 ACCOUNT_PATH: Final = f"/{API_VERSION}/Accounts/{{account}}"
 SERVICE_PATH: Final = "/v1/Services/{service}"
+VERIFY_SERVICE_PATH: Final = "/v2/Services/{verify_service}"
 
 HANG_UP: Final = "twofa.sandbox.hang_up"
 """The ASGI extension that drops the connection; `server.py` provides it."""
@@ -43,6 +44,7 @@ class Endpoint:
     method: str = "GET"
     status: int = 200
     works_suspended: bool = False
+    is_limited: bool = False  # to so many requests a minute
 
 
 ENDPOINTS: Final = (
@@ -161,18 +163,33 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         path="/v2/Services",
-        answer=twilio_products.list_verify_services,
+        answer=twilio_verify.list_verify_services,
         needs=Permission.VERIFY_SERVICES_LIST,
     ),
     Endpoint(
+        path=f"{VERIFY_SERVICE_PATH}/Verifications",
+        answer=twilio_verify.start_verification,
+        needs=Permission.VERIFICATIONS_CREATE,
+        method="POST",
+        status=201,
+    ),
+    Endpoint(
+        path=f"{VERIFY_SERVICE_PATH}/VerificationCheck",
+        answer=twilio_verify.check_verification,
+        needs=Permission.VERIFICATION_CHECKS_CREATE,
+        method="POST",
+    ),
+    Endpoint(
         path="/v2/Attempts",
-        answer=twilio_products.list_attempts,
+        answer=twilio_verify.list_attempts,
         needs=Permission.ATTEMPTS_LIST,
+        is_limited=True,
     ),
     Endpoint(
         path="/v2/Attempts/Summary",
-        answer=twilio_products.fetch_attempts_summary,
+        answer=twilio_verify.fetch_attempts_summary,
         needs=Permission.ATTEMPTS_LIST,
+        is_limited=True,
     ),
 )
 
@@ -205,6 +222,8 @@ def _build_route(
         require(caller, endpoint.needs)
         form = parse_form(await request.body())
         now = clock()
+        if endpoint.is_limited and (wait := account.attempts_limit.take(now)):
+            raise TwilioError(429, 20429, "Too many requests", headers={"Retry-After": str(wait)})
         account.advance(now)
         call = Call(request=request, account=account, child=child, now=now, form=form)
         return JSONResponse(endpoint.answer(call), endpoint.status)

@@ -11,8 +11,19 @@ from typing import Final
 
 from .geography import find_home
 from .message import Message
+from .outbox import is_loopback_url
 from .wallet import CURRENCY, format_micros
-from .wire import API_VERSION, Call, Json, PageRequest, TwilioError, cut_page, list_2010, not_found, rfc2822
+from .wire import (
+    API_VERSION,
+    Call,
+    Json,
+    PageRequest,
+    TwilioError,
+    cut_page,
+    list_2010,
+    not_found,
+    rfc2822,
+)
 
 E164: Final = re.compile(r"\+[1-9]\d{6,14}")
 MAX_BODY: Final = 1600
@@ -29,7 +40,9 @@ MAGIC_RECIPIENTS: Final[Mapping[str, tuple[int, str]]] = {
 
 # What an undelivered or failed message says of its code: same source as the codes.
 ERROR_MESSAGES: Final[Mapping[int, str]] = {
+    21408: "Permission to send an SMS has not been enabled for the region",
     21610: "Attempt to send to unsubscribed recipient",
+    30001: "Queue overflow",
     30003: "Unreachable destination handset",
     30004: "Message blocked",
     30005: "Unknown destination handset",
@@ -38,6 +51,7 @@ ERROR_MESSAGES: Final[Mapping[int, str]] = {
     30008: "Unknown error",
     30017: "Carrier network congestion",
     30036: "Validity period expired",
+    30500: "Internal messaging error",
 }
 
 
@@ -92,28 +106,46 @@ def create_message(call: Call) -> Json:
     """Send a message, or say what is wrong with it in the order in which Twilio looks."""
     form = call.form
     to, body = form.get("To", ""), form.get("Body", "")
+    refuse_without_money(call)
     for is_wrong, error in _objections(call, to, body):
         if is_wrong:
             raise error
     service_sid = form.get("MessagingServiceSid") or None
     pool = [each.number for each in call.account.pool]
     sender = form.get("From") or pool[0]
-    message = call.account.submit(to=to, sender=sender, service_sid=service_sid, body=body)
+    message = call.account.submit(
+        to=to,
+        sender=sender,
+        service_sid=service_sid,
+        body=body,
+        status_callback=form.get("StatusCallback") or None,
+    )
     return render_message(call, message)
+
+
+def is_closed_country(call: Call, to: str) -> bool:
+    """Whether the geo permission of the country of a number is off."""
+    home = find_home(to)
+    return home is not None and not call.account.may_send_to(home[0].code)
+
+
+def refuse_without_money(call: Call) -> None:
+    """Raise TwilioError when nothing can be sent for want of money."""
+    if call.account.switches.is_on("balance_exhausted"):
+        raise TwilioError(403, 20005, "Account not active")
 
 
 def _objections(call: Call, to: str, body: str) -> Iterator[tuple[bool, TwilioError]]:
     account, form = call.account, call.form
     sender, service = form.get("From", ""), form.get("MessagingServiceSid", "")
     owned = {each.number for each in account.numbers}
-    home = find_home(to)
     magic = MAGIC_RECIPIENTS.get(to, (0, ""))
-    broke = account.switches.is_on("balance_exhausted")
-    yield broke, TwilioError(403, 20005, "Account not active")
     yield not to, _bad(21604, "A 'To' phone number is required.")
     yield not (sender or service), _bad(21603, "A 'From' phone number is required.")
     has_content = body or form.get("MediaUrl") or form.get("ContentSid")
     yield not has_content, _bad(21602, "Message body is required.")
+    callback = form.get("StatusCallback", "")
+    yield callback != "" and not is_loopback_url(callback), _bad(21609, "The 'StatusCallback' URL is not on loopback")
     yield len(body) > MAX_BODY, _bad(21617, "The concatenated message body exceeds 1600 characters")
     yield not _is_validity(form.get("ValidityPeriod")), _bad(21624, "Invalid validity period value")
     yield not E164.fullmatch(to), _bad(21211, f"Invalid 'To' Phone Number: {to}")
@@ -126,8 +158,7 @@ def _objections(call: Call, to: str, body: str) -> Iterator[tuple[bool, TwilioEr
     else:
         is_ours = sender in owned or sender in account.alpha_senders
         yield not is_ours, _bad(21606, f"The 'From' phone number {sender} is not yours")
-    closed = home is not None and not account.may_send_to(home[0].code)
-    yield closed, _bad(21408, "Permission to send an SMS has not been enabled for the region")
+    yield is_closed_country(call, to), _bad(21408, "Permission to send an SMS has not been enabled for the region")
     yield account.type == "Trial", _bad(21608, f"The number {to} is unverified")
 
 

@@ -9,13 +9,16 @@ Speed makes messages more, and the day's rhythm faster; what happens to one mess
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate
 from random import Random
 from typing import Final
 
-from .geography import COUNTRIES, Country, Operator, find_home
+from .faults import Place
+from .geography import COUNTRIES, Country, Operator, find_home, find_operator
 from .message import Message
+from .trajectory import draw_message
 
 MESSAGES_A_DAY: Final = 20_000
 KEPT_SECONDS: Final = 48 * 3600
@@ -25,16 +28,8 @@ ZIPF_EXPONENT: Final = 1.4
 DIRICHLET_ALPHA: Final = 4.0
 NIGHT: Final = 0.1  # of the peak
 HOURLY_NOISE: Final = 0.15
-LATENCY_SIGMA: Final = 0.85
-RECEIPT_SECONDS: Final = 0.4
-FAILED_BEFORE_SEND: Final = 0.0015
+PUMP_SECONDS: Final = 3.0  # between two messages of a burst, at speed 1
 CLIENTS_AN_OPERATOR: Final = 900
-SHARE_THAT_TYPES: Final = 0.84
-
-# Async codes of messages on a normal day: docs https://www.twilio.com/docs/api/errors/<code>.
-UNDELIVERED_CODES: Final = (30003, 30005, 30008, 30006, 30007, 30004, 30017)
-UNDELIVERED_WEIGHTS: Final = tuple(accumulate((38, 22, 14, 10, 8, 5, 3)))
-FAILED_CODES: Final = (21610, 30036)
 
 US_LONG_CODE_COUNTRIES: Final = frozenset({"US"})
 
@@ -87,6 +82,7 @@ class World:
         self._reached = start
         self._pending: list[Message] = []
         self._submitted = 0
+        self._pumped_until = -math.inf
         self._messages: list[Message] = []
         self._by_sid: dict[str, Message] = {}
         self._homes, self._volumes = _draw_volumes(seed)
@@ -136,11 +132,20 @@ class World:
         self._forget(oldest)
         return fresh
 
-    def submit(self, *, to: str, sender: str, service_sid: str | None, body: str) -> Message:
+    def submit(
+        self,
+        *,
+        to: str,
+        sender: str,
+        service_sid: str | None,
+        body: str,
+        status_callback: str | None = None,
+        is_attempt: bool = False,
+    ) -> Message:
         """Add a message that a user of the API sends now, and return it. It has good luck."""
         self._submitted += 1
         rng = _seeded(self._seed, "submitted", self._submitted)
-        message = self._draw_message(
+        drawn = draw_message(
             rng,
             to=to,
             home=find_home(to),
@@ -149,8 +154,44 @@ class World:
             service_sid=service_sid,
             body=body,
         )
+        message = replace(
+            drawn, types_code=False, organic=False, is_attempt=is_attempt, status_callback=status_callback
+        )
         self._keep([message])
         return message
+
+    def pump(self, place: Place, *, since: float, until: float) -> list[Message]:
+        """Let somebody ask for codes to sequential numbers of an operator; return the new messages, the oldest first.
+
+        What has been asked for once is not asked for again.
+        """
+        if self._speed <= 0:
+            return []
+        home = country, operator = find_operator(place.country, place.operator)
+        begin = max(since, self._pumped_until, until - self._kept_seconds)
+        self._pumped_until = max(until, self._pumped_until)
+        step = PUMP_SECONDS / self._speed
+        pumped = []
+        for number in range(math.floor(begin / step) + 1, math.floor(until / step) + 1):
+            digits = number % 10**operator.digits
+            message = draw_message(
+                _seeded(self._seed, "pumped", number),
+                to=f"+{country.calling_code}{operator.prefix}{digits:0{operator.digits}d}",
+                home=home,
+                created=number * step,
+                sender=self._sender_for(country),
+                service_sid=self._service_sid,
+            )
+            pumped.append(replace(message, types_code=False))
+        self._merge(pumped)
+        return pumped
+
+    def _merge(self, messages: list[Message]) -> None:
+        """Keep messages that may be older than the newest ones."""
+        if messages:
+            younger = bisect_right(self._messages, messages[0].created, key=_created)
+            self._messages[younger:] = sorted([*self._messages[younger:], *messages], key=_created)
+            self._by_sid.update((each.sid, each) for each in messages)
 
     def _keep(self, messages: list[Message]) -> None:
         self._messages.extend(messages)
@@ -192,69 +233,18 @@ class World:
             home = self._homes[bisect_left(weights, rng.random() * weights[-1])]
             country, operator = home
             client = int(CLIENTS_AN_OPERATOR * rng.random() ** 2)
-            yield self._draw_message(
+            yield draw_message(
                 rng,
                 to=client_number(country, operator, client),
                 home=home,
                 created=created,
                 sender=self._sender_for(country),
                 service_sid=self._service_sid,
-                body=None,
             )
             created += rng.expovariate(a_second)
 
     def _sender_for(self, country: Country) -> str:
         return self._long_code if country.code in US_LONG_CODE_COUNTRIES else self._alpha_sender
-
-    def _draw_message(
-        self,
-        rng: Random,
-        *,
-        to: str,
-        home: tuple[Country, Operator] | None,
-        created: float,
-        sender: str,
-        service_sid: str | None,
-        body: str | None,
-    ) -> Message:
-        country, operator = home or (None, None)
-        text = f"Your code is {rng.randrange(1_000_000):06d}" if body is None else body
-        segments = count_segments(text)
-        handed_over = created + 0.2 + rng.expovariate(2.0)
-        median = operator.median_seconds if operator else 4.0
-        on_handset = handed_over + median * math.exp(rng.gauss(0, LATENCY_SIGMA))
-        sent: float | None = handed_over
-        arrived: float | None = on_handset
-        closed: float | None = on_handset + RECEIPT_SECONDS
-        status, code = "delivered", None
-        fate = rng.random()
-        if body is None and fate < FAILED_BEFORE_SEND:
-            status, code = "failed", rng.choice(FAILED_CODES)
-            sent, arrived, closed = None, None, handed_over
-        elif body is None and operator and fate < FAILED_BEFORE_SEND + operator.failure_share:
-            status, code = "undelivered", _pick_code(rng)
-            arrived = None
-        elif body is None and operator and rng.random() < operator.lost_receipt_share:
-            closed = None
-        return Message(
-            sid=f"SM{rng.getrandbits(128):032x}",
-            to=to,
-            sender=sender,
-            service_sid=service_sid,
-            created=created,
-            sent=sent,
-            arrived=arrived,
-            closed=closed,
-            last_status=status,
-            error_code=code,
-            body=text,
-            segments=segments,
-            price_micros=segments * (country.price_micros if country else 8_300),
-            country=country,
-            operator=operator,
-            types_code=rng.random() < SHARE_THAT_TYPES,
-            organic=body is None,
-        )
 
 
 def client_number(country: Country, operator: Operator, client: int) -> str:
@@ -264,23 +254,12 @@ def client_number(country: Country, operator: Operator, client: int) -> str:
     return f"+{country.calling_code}{operator.prefix}{digits:0{operator.digits}d}"
 
 
-def count_segments(body: str) -> int:
-    """Return how many SMS the text takes (3GPP TS 23.038: 160/153 GSM, 70/67 UCS-2)."""
-    single, joined = (160, 153) if body.isascii() else (70, 67)
-    return 1 if len(body) <= single else math.ceil(len(body) / joined)
-
-
 def _created(message: Message) -> float:
     return message.created
 
 
 def _seeded(*parts: object) -> Random:
     return Random("/".join(map(str, parts)))  # noqa: S311  a made-up world, no secret
-
-
-def _pick_code(rng: Random) -> int:
-    draw = rng.random() * UNDELIVERED_WEIGHTS[-1]
-    return UNDELIVERED_CODES[bisect_right(UNDELIVERED_WEIGHTS, draw)]
 
 
 def _draw_volumes(seed: int) -> tuple[list[tuple[Country, Operator]], list[float]]:
