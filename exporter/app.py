@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,6 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self
 
+from checks.callbacks import CallbackClient
+from checks.canary import CanarySettings
+from checks.canary_probe import choose_probe
+from checks.delivery import DeliverySettings
 from checks.providers import build_client
 from checks.providers.http import OUTCOMES
 from checks.result import CheckRun
@@ -35,6 +40,7 @@ class InForce:
 
     config: Config
     clients: Mapping[str, Any]
+    callback_clients: Mapping[str, CallbackClient]
 
     @classmethod
     def build(cls, config: Config, meters: Meters, before: Self | None = None) -> Self:
@@ -51,7 +57,17 @@ class InForce:
                 clients[name] = build_client(settings, meters.observer(name, OUTCOMES))
             except ValueError as problem:
                 raise ConfigError([f"providers.{name}: {problem}"]) from None
-        return cls(config, MappingProxyType(clients))
+        callback_clients = {
+            name: client
+            for name, client in clients.items()
+            if isinstance(client, CallbackClient) and client.takes_callbacks
+        }
+        for name in callback_clients:
+            meters.expect_callbacks(name)
+        for name, settings in config.providers.items():
+            if settings.confirmations is not None:
+                meters.expect_confirmations(name)
+        return cls(config, MappingProxyType(clients), MappingProxyType(callback_clients))
 
     def close(self, after: Self | None = None) -> None:
         """Close the clients that ``after`` did not take over."""
@@ -72,7 +88,7 @@ class App:
         self._in_force = in_force
         self._reload_lock = threading.Lock()
         self._scheduler = Scheduler(self._run, meters)
-        self.registry: Final = build_registry(TwofaCollector(lambda: self.config, storage.snapshot, meters))
+        self.registry: Final = build_registry(TwofaCollector(lambda: self.config, storage, meters))
 
     @classmethod
     def load(cls, config_path: Path, open_storage: Callable[[], Storage], meters: Meters) -> Self:
@@ -87,6 +103,14 @@ class App:
     def config(self) -> Config:
         """The configuration in force."""
         return self._in_force.config
+
+    def client(self, target: str) -> Any:
+        """Return the client in force for a target."""
+        return self._in_force.clients[target]
+
+    def callback_clients(self) -> Mapping[str, CallbackClient]:
+        """Return the clients in force that take callbacks, by target."""
+        return self._in_force.callback_clients
 
     def start(self) -> None:
         """Begin to run checks."""
@@ -104,8 +128,9 @@ class App:
         return self._scheduler.is_alive()
 
     def is_ready(self) -> bool:
-        """Return whether there is a result of every configured check."""
-        return self.config.checks.keys() <= self.storage.snapshot().checks.keys()
+        """Return whether there is a result of every configured check but those that cost money: they take minutes."""
+        waited_for = {name for name, check in self.config.checks.items() if not check.kind.costs_money}
+        return waited_for <= self.storage.snapshot().checks.keys()
 
     def reload(self) -> tuple[str, ...]:
         """Put the configuration file in force; when it is bad, keep the old one and return what is wrong."""
@@ -138,6 +163,7 @@ class App:
         for warning in config.warnings:
             _log.warning("configuration", extra={"problem": warning})
         self._in_force = in_force
+        self.storage.messages.watch(config.detectors())
         self.storage.keep_only({check.name: (check.kind_name, check.target) for check in config.checks.values()})
         self._scheduler.schedule({check.name: check.settings.interval for check in config.checks.values()})
         for name in changed:
@@ -149,8 +175,20 @@ class App:
         check = in_force.config.checks.get(name)
         if check is None:  # removed by a reload while it was due
             return
-        past = self.storage.past(check.target, datetime.now(UTC))
+        past = self.storage.past(name, check.target, datetime.now(UTC))
         self.storage.record(run_check(check, in_force.clients[check.target], past))
+        if isinstance(check.settings, DeliverySettings):
+            self._probe_suspicions(check.target, in_force.config)
+
+    def _probe_suspicions(self, target: str, config: Config) -> None:
+        """Let canaries go at once by the routes that the detector suspects, where the configuration wants it."""
+        suspicions = self.storage.messages.suspicions(target)
+        for check in config.checks.values() if suspicions else ():
+            settings = check.settings
+            if check.target == target and isinstance(settings, CanarySettings) and settings.on_suspicion:
+                probes = self.storage.canaries.desk(check.name).probes()
+                if choose_probe(suspicions, settings.recipients, probes, time.time()) is not None:
+                    self._scheduler.run_soon(check.name)
 
 
 def run_once(
@@ -163,7 +201,7 @@ def run_once(
     in_force = InForce.build(config, meters)
 
     def run(check: ConfiguredCheck) -> CheckRun:
-        past = storage.past(check.target, datetime.now(UTC))
+        past = storage.past(check.name, check.target, datetime.now(UTC))
         done = run_check(check, in_force.clients[check.target], past)
         storage.record(done)
         on_done(done)

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -36,6 +37,7 @@ INTERRUPTED = 128 + 2  # what a shell makes of SIGINT
 DEFAULT_CONFIG = Path("twofa-exporter.yml")
 DEFAULT_LISTEN_ADDRESS = "127.0.0.1:10687"
 DEFAULT_STORAGE = Path("twofa-exporter.db")
+DEFAULT_BACKFILL = Path("twofa-backfill.om")
 
 
 app = typer.Typer(
@@ -72,6 +74,10 @@ def serve(
     config_file: ConfigFile = DEFAULT_CONFIG,
     listen_addresses: ListenAddresses = [DEFAULT_LISTEN_ADDRESS],  # noqa: B006  # typer copies it
     telemetry_path: TelemetryPath = "/metrics",
+    public_listen_address: Annotated[
+        str | None,
+        typer.Option("--public.listen-address", help="Where to take callbacks; nowhere unless given."),
+    ] = None,
     storage_path: StoragePath = DEFAULT_STORAGE,
     log_level: Level = LogLevel.INFO,
     log_format: Format = LogFormat.LOGFMT,
@@ -86,6 +92,7 @@ def serve(
     from .meters import Meters
     from .storage import Storage
     from .web.internal import build_internal
+    from .web.public import serve_public
     from .web.server import WebError, bind
     from .web.server import serve as serve_web
 
@@ -93,6 +100,9 @@ def serve(
     meters = Meters()
     try:
         sockets = [bind(address) for address in listen_addresses]
+        public = None
+        if public_listen_address is not None:
+            public = bind(public_listen_address, option="--public.listen-address")
         exporter = App.load(config_file, lambda: Storage.open(storage_path, meters), meters)
         site = build_internal(exporter, telemetry_path=telemetry_path)
     except ConfigError as error:
@@ -101,7 +111,10 @@ def serve(
         _refuse([str(error)])
     exporter.start()
     try:
-        serve_web(site, sockets, on_hangup=exporter.reload)
+        with ExitStack() as stack:
+            if public is not None:
+                stack.enter_context(serve_public(public, exporter.callback_clients, exporter.storage.messages, meters))
+            serve_web(site, sockets, on_hangup=exporter.reload)
     finally:
         exporter.stop()
 
@@ -121,7 +134,7 @@ def check(
     stop codes yet, 2 CRITICAL, 3 UNKNOWN.
     """
     from .app import run_once
-    from .config import ConfigError, load, only
+    from .config import ConfigError, for_one_run, load
     from .meters import Meters
     from .report import exit_code, unknown_to_nagios
     from .storage import Storage
@@ -130,7 +143,7 @@ def check(
     configure(log_level, log_format)
     meters = Meters()
     try:
-        config = only(load(config_file), names or ())
+        config = for_one_run(load(config_file), names or ())
         with progress(len(config.checks)) as advance:
             runs = run_once(config, Storage.in_memory(meters), meters, on_done=advance)
     except KeyboardInterrupt:
@@ -144,6 +157,87 @@ def check(
         _refuse(error.problems)
     write(runs, format_)
     raise typer.Exit(exit_code(runs, format_))
+
+
+@app.command()
+def backfill(
+    target: Annotated[str | None, typer.Argument(help="The provider; may be left out when there is one.")] = None,
+    config_file: ConfigFile = DEFAULT_CONFIG,
+    storage_path: StoragePath = DEFAULT_STORAGE,
+    days: Annotated[int, typer.Option("--days", min=1, max=400, help="Whole days (UTC) before today.")] = 14,
+    output: Annotated[
+        Path, typer.Option("--output", help="The OpenMetrics file to write.", dir_okay=False)
+    ] = DEFAULT_BACKFILL,
+    step_seconds: Annotated[
+        int, typer.Option("--step-seconds", min=15, max=3600, help="Time between two samples of a series.")
+    ] = 300,
+    labels: Annotated[
+        list[str],
+        typer.Option("--label", help="name=value, added to every series: the job and instance of your scrapes."),
+    ] = [],  # noqa: B006  # typer copies it
+    log_level: Level = LogLevel.WARN,
+    log_format: Format = LogFormat.LOGFMT,
+) -> None:
+    """Read days of a provider's message log: warm the baselines, and write history for Prometheus.
+
+    What was interrupted goes on where it was when the same command is given again. Stop the exporter first, as
+    it holds the database. Then: promtool tsdb create-blocks-from openmetrics FILE DIRECTORY
+    """
+    from datetime import UTC, datetime
+
+    from checks.errors import ProviderError
+
+    from .app import InForce
+    from .backfill import backfill as run_backfill
+    from .config import ConfigError, load
+    from .database import StorageError
+    from .meters import Meters
+    from .openmetrics import LabelError, parse_labels
+    from .storage import Storage
+    from .terminal import day_progress
+
+    configure(log_level, log_format)
+    meters = Meters()
+    try:
+        extra = parse_labels(labels)
+        config = load(config_file)
+        name = config.provider(target)
+        in_force = InForce.build(config, meters)
+        storage = Storage.open(storage_path, meters)
+    except ConfigError as error:
+        _refuse(error.problems)
+    except (StorageError, LabelError) as error:
+        _refuse([str(error)])
+    try:
+        storage.messages.watch(config.detectors())
+        with day_progress(days) as on_progress:
+            report = run_backfill(
+                in_force.clients[name],
+                storage.messages,
+                name,
+                days=days,
+                now=datetime.now(UTC),
+                output=output,
+                step_seconds=step_seconds,
+                labels=extra,
+                on_progress=on_progress,
+            )
+    except ProviderError as error:
+        typer.echo(
+            f"{name}: {error.reason.row.title}: {error}; what was read is kept, the same command goes on", err=True
+        )
+        raise typer.Exit(3) from None
+    except OSError as error:
+        _refuse([f"{error.filename}: cannot be written: {(error.strerror or '').lower()}"])
+    except KeyboardInterrupt:
+        typer.echo("interrupted; what was read is kept, the same command goes on", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        storage.close()
+        in_force.close()
+    typer.echo(f"{output}: {report.messages} messages of {report.days} days")
+    if not report.warmed:
+        typer.echo(f"the baselines of {name} were left alone: the exporter reads its log already")
 
 
 @config_app.command("check")
@@ -181,15 +275,22 @@ def sandbox(
     write_config: Annotated[
         Path | None, typer.Option("--write-config", help="Write a configuration for this sandbox to this file.")
     ] = None,
+    callback_url: Annotated[
+        str | None, typer.Option("--callback-url", help="Where to post status callbacks; on this machine.")
+    ] = None,
+    event_url: Annotated[
+        str | None, typer.Option("--event-url", help="Where to post Event Streams; on this machine.")
+    ] = None,
 ) -> None:
     """Run the sandbox alone: Twilio's API and a status page on loopback, with traffic and faults."""
     from .demo import write_sandbox_config
     from .sandbox.faults import UnknownFaultError
+    from .sandbox.notifier import NotificationError, Notifications
     from .sandbox.server import Sandbox, SandboxError, run
 
     def ready(running: Sandbox) -> None:
         if write_config is not None:
-            write_sandbox_config(running, write_config)
+            write_sandbox_config(running, write_config, callback_url=callback_url)
         typer.echo(f"sandbox listening on {running.url}")
         sys.stdout.flush()
 
@@ -201,9 +302,10 @@ def sandbox(
             seed=seed,
             speed=speed,
             history_hours=history_hours,
+            notifications=Notifications(callback_url=callback_url, event_url=event_url),
             on_ready=ready,
         )
-    except (SandboxError, UnknownFaultError) as error:
+    except (SandboxError, UnknownFaultError, NotificationError) as error:
         _refuse([str(error)])
     except OSError as error:
         _refuse([f"{error.filename}: cannot be written: {(error.strerror or '').lower()}"])

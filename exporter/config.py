@@ -12,7 +12,9 @@ from typing import Any, Final, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from checks.delivery import DeliverySettings
 from checks.kinds import KINDS, CheckKind
+from checks.messages.detector import DetectorSettings
 from checks.providers import PROVIDERS
 from checks.secret import Secret
 from checks.settings import CheckSettings, ProviderSettings, Settings
@@ -72,6 +74,22 @@ class Config:
     checks: Mapping[str, ConfiguredCheck]
     warnings: tuple[str, ...] = ()
 
+    def detectors(self) -> Mapping[str, DetectorSettings]:
+        """Return how operator faults are looked for, by target."""
+        return {
+            check.target: check.settings.detector
+            for check in self.checks.values()
+            if isinstance(check.settings, DeliverySettings)
+        }
+
+    def provider(self, name: str | None) -> str:
+        """Return the name of a provider, of the only one for None. Raises ConfigError for one that is not there."""
+        if name is not None and name in self.providers:
+            return name
+        if name is None and len(self.providers) == 1:
+            return next(iter(self.providers))
+        raise ConfigError([f"{name or 'no provider given'}: must be {one_of(sorted(self.providers))}"])
+
 
 def load(path: Path) -> Config:
     """Return the configuration in ``path``.
@@ -84,7 +102,7 @@ def load(path: Path) -> Config:
         problems.add((str(key),), f"unknown key, must be {one_of(_SECTIONS)}{hint(key, _SECTIONS)}")
     resolve = _secret_resolver(path.parent)
     providers = _load_providers(_section(document, "providers", problems), resolve, problems)
-    checks = _load_checks(_section(document, "checks", problems), problems)
+    checks = _load_checks(_section(document, "checks", problems), resolve, problems)
     _check_references(document, problems)
     if problems.lines:
         raise ConfigError(f"{path}: {line}" for line in sorted(problems.lines))
@@ -97,10 +115,10 @@ def load(path: Path) -> Config:
     )
 
 
-def only(config: Config, names: Iterable[str]) -> Config:
-    """Return the configuration with the named checks alone, or as it is when none is named.
+def for_one_run(config: Config, names: Iterable[str]) -> Config:
+    """Return the configuration with the named checks alone, or with all that cost nothing when none is named.
 
-    Raises ConfigError for a name that is not there.
+    Raises ConfigError for a name that is not there, and for a check whose day's money only ``serve`` knows.
     """
     wanted = set(names)
     unknown = sorted(wanted - config.checks.keys())
@@ -108,7 +126,15 @@ def only(config: Config, names: Iterable[str]) -> Config:
         raise ConfigError(
             f"no check {shown(name)}{hint(name, config.checks) or known_names(config.checks)}" for name in unknown
         )
-    return replace(config, checks={n: c for n, c in config.checks.items() if n in wanted}) if wanted else config
+    paid = [name for name, check in config.checks.items() if check.kind.costs_money]
+    if wanted & set(paid):
+        raise ConfigError(
+            f"check {name}: costs money, and only serve keeps within its daily limit; ask the running exporter"
+            for name in paid
+            if name in wanted
+        )
+    kept = wanted or config.checks.keys() - set(paid)
+    return replace(config, checks={name: check for name, check in config.checks.items() if name in kept})
 
 
 def masked(config: Config) -> str:
@@ -130,6 +156,7 @@ def dump(document: Mapping[str, Any]) -> str:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the configuration file, for editors."""
+    parts: dict[str, Any] = {}  # settings within settings, by the name of their model
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "twofa-exporter configuration",
@@ -137,16 +164,18 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "required": ["providers", "checks"],
         "properties": {
-            "providers": _named({name: spec.settings for name, spec in PROVIDERS.items()}),
-            "checks": _named({name: kind.settings for name, kind in KINDS.items()}),
+            "providers": _named({name: spec.settings for name, spec in PROVIDERS.items()}, parts),
+            "checks": _named({name: kind.settings for name, kind in KINDS.items()}, parts),
         },
+        "$defs": parts,
     }
 
 
-def _named(models: Mapping[str, type[Settings]]) -> dict[str, Any]:
+def _named(models: Mapping[str, type[Settings]], parts: dict[str, Any]) -> dict[str, Any]:
     branches = []
     for name, model in models.items():
         branch = model.model_json_schema()
+        parts |= branch.pop("$defs", {})  # references to them are from the root of the whole schema
         branch["properties"]["type"] = {"const": name}
         branch["required"] = sorted({"type", *branch.get("required", ())})
         branches.append(branch)
@@ -302,7 +331,9 @@ def _load_providers(
     return providers
 
 
-def _load_checks(section: Mapping[str, Any], problems: _Problems) -> dict[str, ConfiguredCheck]:
+def _load_checks(
+    section: Mapping[str, Any], resolve: Callable[[Mapping[str, str]], Secret], problems: _Problems
+) -> dict[str, ConfiguredCheck]:
     checks: dict[str, ConfiguredCheck] = {}
     for name, entry in section.items():
         where = ("checks", name)
@@ -310,7 +341,7 @@ def _load_checks(section: Mapping[str, Any], problems: _Problems) -> dict[str, C
         if kind is None:
             continue
         fields = {key: value for key, value in entry.items() if key != "type"}
-        settings = _validate(KINDS[kind].settings, fields, where, problems, None)
+        settings = _validate(KINDS[kind].settings, fields, where, problems, resolve)
         if settings is not None:
             checks[name] = ConfiguredCheck(name=name, kind_name=kind, settings=settings)
     return checks

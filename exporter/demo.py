@@ -9,8 +9,9 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -19,21 +20,31 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from checks.errors import ProviderError
 from checks.result import CheckRun
 
 from . import config as configuration
 from .app import App, run_once
+from .backfill import backfill
 from .meters import Meters
 from .report import summary
+from .sandbox.credentials import build_credentials
 from .sandbox.faults import UnknownFaultError
 from .sandbox.geography import COUNTRIES
-from .sandbox.server import Sandbox, SandboxError
+from .sandbox.notifier import Notifications
+from .sandbox.server import DEFAULT_HISTORY_HOURS, Sandbox, SandboxError
 from .storage import Storage
 from .terminal import console_for_stdout, table
 from .web.internal import build_internal
+from .web.public import serve_public
 from .web.server import WebError, bind, serve, url_of
 
+CANARY: Final = "canary"
+PHONE: Final = "+447415999999"  # of no client of the sandbox
+
 _INTERVAL: Final = "5s"
+_CANARY_INTERVAL: Final = "30s"
+_HISTORY_HOURS: Final = 48  # a whole day (UTC), for the baselines
 _PREFERRED_SANDBOX_PORT: Final = 10688
 _PREFERRED_PROMETHEUS_PORT: Final = 9090
 _PREFERRED_ALERTMANAGER_PORT: Final = 9093
@@ -44,13 +55,47 @@ class DemoError(Exception):
     """The demo cannot run; the text says why."""
 
 
-def write_sandbox_config(sandbox: Sandbox, path: Path) -> None:
-    """Write a configuration for a running sandbox, and its token into a file beside it."""
+def write_sandbox_config(sandbox: Sandbox, path: Path, *, callback_url: str | None = None) -> None:
+    """Write a configuration for a running sandbox, and its token into a file beside it.
+
+    With a URL for callbacks it has all that needs an exporter that serves: callbacks, confirmations, a canary.
+    """
     token = path.with_suffix(".token")
     token.unlink(missing_ok=True)  # an old one may be readable by others
     token.touch(mode=0o600)
     token.write_text(sandbox.credentials.auth_token, encoding="utf-8")
-    path.write_text(configuration.dump(_document(sandbox, token.name)), encoding="utf-8")
+    document = _document(sandbox, token.name)
+    if callback_url is not None:
+        document["providers"]["twilio"] |= {
+            "callbacks": {"public_url": callback_url},
+            "confirmations": {"token": {"file": token.name}},
+        }
+        document["checks"][CANARY] = {
+            "type": "canary",
+            "target": "twilio",
+            "interval": _CANARY_INTERVAL,
+            "recipients": [{"number": PHONE, "tells": True}],
+            "receive_token": {"file": token.name},
+            "sender": sandbox.credentials.toll_free,
+            "cost_per_message": 0.06,
+            "max_cost_per_day": 5,
+            "max_sends_per_day": 100,
+            "currency": "USD",
+        }
+    path.write_text(configuration.dump(document), encoding="utf-8")
+
+
+def notifications(callback_url: str, internal_url: str, token: str) -> Notifications:
+    """Return what the sandbox posts to an exporter, along a way that is not perfect."""
+    return Notifications(
+        callback_url=callback_url,
+        disorder=0.1,
+        repeats=0.05,
+        loss=0.02,
+        phones=(PHONE,),
+        phone_url=f"{internal_url}/api/v1/canary/{CANARY}/received",
+        phone_token=token,
+    )
 
 
 def _document(sandbox: Sandbox, token_file: str) -> dict[str, Any]:
@@ -78,6 +123,7 @@ def _document(sandbox: Sandbox, token_file: str) -> dict[str, Any]:
             },
             "service-status": {"type": "service_status", **target},
             "delivery": {"type": "delivery", **target, "no_traffic_after": "10m"},
+            "conversion": {"type": "conversion", **target},
         },
     }
 
@@ -98,17 +144,20 @@ def run_demo(*, faults: Sequence[str], listen_address: str, seed: int, speed: fl
         except WebError as error:
             raise DemoError(str(error)) from None
         stack.callback(listener.close)
-        sandbox, config_path = _start_sandbox(stack, faults, seed, speed)
+        public = stack.enter_context(closing(bind("127.0.0.1:0")))
+        url, callback_url = url_of(listener), f"{url_of(public)}/callbacks/twilio"
+        sandbox, config_path = _start_sandbox(stack, faults, seed, speed, _Served(url, callback_url))
         meters = Meters()
         folder = config_path.parent
         app = App.load(config_path, lambda: Storage.open(folder / "demo.db", meters), meters)
-        url = url_of(listener)
+        _warm(app, folder)
         links = {"status page": f"{url}/", "metrics": f"{url}/metrics"}
         if companions:
             links |= _start_companions(stack, folder, listener)
         links["sandbox"] = f"{sandbox.url}/sandbox/faults"
         app.start()
         stack.callback(app.stop)
+        stack.enter_context(serve_public(public, app.callback_clients, app.storage.messages, meters))
         with _display(app, links, sandbox):
             serve(build_internal(app), [listener], on_hangup=_end_demo)
 
@@ -118,16 +167,48 @@ def _end_demo() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _start_sandbox(stack: ExitStack, faults: Sequence[str], seed: int, speed: float) -> tuple[Sandbox, Path]:
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """Where the demo's exporter listens."""
+
+    internal_url: str
+    callback_url: str
+
+
+def _start_sandbox(
+    stack: ExitStack, faults: Sequence[str], seed: int, speed: float, served: _Served | None = None
+) -> tuple[Sandbox, Path]:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twofa-exporter-demo-")))
+    token = build_credentials(seed).auth_token
     try:
-        sandbox = Sandbox(port=_free_port(_PREFERRED_SANDBOX_PORT), faults=faults, seed=seed, speed=speed)
+        sandbox = Sandbox(
+            port=_free_port(_PREFERRED_SANDBOX_PORT),
+            faults=faults,
+            seed=seed,
+            speed=speed,
+            history_hours=DEFAULT_HISTORY_HOURS if served is None else _HISTORY_HOURS,
+            notifications=None if served is None else notifications(served.callback_url, served.internal_url, token),
+        )
     except (SandboxError, UnknownFaultError) as error:
         raise DemoError(str(error)) from None
     stack.enter_context(sandbox)
     config_path = folder / "twofa-exporter.yml"
-    write_sandbox_config(sandbox, config_path)
+    write_sandbox_config(sandbox, config_path, callback_url=None if served is None else served.callback_url)
     return sandbox, config_path
+
+
+def _warm(app: App, folder: Path) -> None:
+    """Let the detector learn from yesterday. Where the log cannot be read, a fault wants it so."""
+    with suppress(ProviderError):
+        backfill(
+            app.client("twilio"),
+            app.storage.messages,
+            "twilio",
+            days=1,
+            now=datetime.now(UTC),
+            output=folder / "yesterday.om",
+            step_seconds=300,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +313,7 @@ def _display(app: App, links: dict[str, str], sandbox: Sandbox) -> Iterator[None
         states = app.storage.snapshot().checks
         runs = [states[name].last for name in app.config.checks if name in states]
         parts: list[RenderableType] = []
-        if len(runs) < len(app.config.checks):
+        if not app.is_ready():
             parts.append(Text(f"{len(runs)} of {len(app.config.checks)} checks have run"))
         else:
             parts += [table(runs), Text(), Text(summary(runs))]

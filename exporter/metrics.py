@@ -14,14 +14,18 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from checks.messages import FAILURE_REASONS, Status
+from checks.canary import CanarySettings
+from checks.messages import FAILURE_REASONS, Source, Status
+from checks.messages.detector import NodeReading, Verdict
 from checks.reason import Outcome
-from checks.result import Balance, CheckRun, MessageLog, ServiceComponent, ServiceState, Spend
+from checks.result import Balance, CheckRun, DeliveryTime, ServiceComponent, ServiceState, Spend
 
+from .canaries import LEGS
 from .config import Config, ConfiguredCheck
 from .meters import MeterReadings, Meters
 from .runner import Defect, contained
-from .snapshot import LATENCY_BOUNDS, CheckState, Latency, Snapshot, Tally
+from .snapshot import LATENCY_BOUNDS, Canaries, CheckState, Evidence, Latency, Snapshot, Tally
+from .storage import Storage
 
 
 class MetricType(StrEnum):
@@ -51,6 +55,7 @@ _GAUGE, _COUNTER, _HISTOGRAM = MetricType.GAUGE, MetricType.COUNTER, MetricType.
 _VERSION: Final = version("twofa-exporter")
 _CHECK: Final = ("check", "kind", "target")
 _ROUTE: Final = ("target", "country", "operator")
+_NODE: Final = ("target", "scope", "country", "operator")
 
 FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
     {
@@ -115,7 +120,8 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 _COUNTER,
                 (*_ROUTE, "status"),
                 "Messages that reached a status, each counted once for every status on its way: a delivered"
-                " message was also accepted and sent. Delivered is what the operator claims.",
+                " message was also accepted and sent. Delivered is what the operator claims; receipt_missing was sent"
+                " long ago without a receipt, and is neither success nor failure.",
             ),
             Family(
                 "twofa_message_failures_total",
@@ -133,9 +139,85 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             Family(
                 "twofa_message_delivery_seconds",
                 _HISTOGRAM,
-                _ROUTE,
-                "Time from the creation of a message to its receipt of delivery. From the provider's log, whose"
-                " times are whole seconds and whose last change may come after the receipt: an upper bound.",
+                (*_ROUTE, "source"),
+                "Time from the creation of a message to its receipt of delivery, by who told of it first. log: the"
+                " provider's log, whose times are whole seconds and whose last change may come after the receipt, an"
+                " upper bound. callback: our own clock at the arrival of the status callback, the network's way"
+                " included. event_stream: the provider's clock, in milliseconds. The operator's own time of delivery"
+                " (RawDlrDoneDate) is not used: whole minutes, without a time zone.",
+            ),
+            Family(
+                "twofa_verifications_total",
+                _COUNTER,
+                ("target", "country", "result"),
+                "Codes by whether the client typed them (converted) or they ran out after ten minutes (unconverted), as"
+                " the provider's verification attempts or the application itself tell.",
+            ),
+            Family(
+                "twofa_log_read_until_timestamp_seconds",
+                _GAUGE,
+                ("target",),
+                "How far the provider's message log has been read, in Unix time. Absent until it was.",
+            ),
+            Family(
+                "twofa_verdict",
+                _GAUGE,
+                (*_NODE, "reason", "severity"),
+                "A fault of delivery that the detector names, at the scope where it is; 1 while it stands. Severity"
+                " page: clients get no codes. ticket: receipts alone are missing.",
+            ),
+            Family(
+                "twofa_evidence_score",
+                _GAUGE,
+                (*_NODE, "hypothesis"),
+                "Points of log-likelihood that speak for a fault at an operator, in a country or of the provider. Above"
+                " twofa_evidence_threshold chance does not explain them. They lose half of their weight in 12 hours.",
+            ),
+            Family(
+                "twofa_evidence_gain_total",
+                _COUNTER,
+                (*_NODE, "hypothesis"),
+                "Points that spoke for a fault. increase() of these less increase() of the losses over a window"
+                " is a score that Prometheus computes itself.",
+            ),
+            Family(
+                "twofa_evidence_loss_total",
+                _COUNTER,
+                (*_NODE, "hypothesis"),
+                "Points that spoke against a fault, as a positive number.",
+            ),
+            Family(
+                "twofa_evidence_threshold",
+                _GAUGE,
+                _NODE,
+                "Points above which a score names a fault; from the number of messages of the node in 30 days. Absent"
+                " until enough is known to judge.",
+            ),
+            Family(
+                "twofa_baseline_ratio",
+                _GAUGE,
+                (*_NODE, "outcome"),
+                "Ordinary share of an outcome among first messages to a recipient, learnt from the last 14 days."
+                " Absent until it is known.",
+            ),
+            Family(
+                "twofa_canary_runs_total",
+                _COUNTER,
+                ("check", "target", "reason"),
+                "Test messages that were sent, by what came of them.",
+            ),
+            Family(
+                "twofa_canary_spend_total",
+                _COUNTER,
+                ("check", "target", "currency"),
+                "Money spent on test messages: the real price, or the configured one where none was told.",
+            ),
+            Family(
+                "twofa_canary_delivery_seconds",
+                _HISTOGRAM,
+                ("check", "target", "leg"),
+                "Time from the sending of a test message, by our own clock, until the API took it (accepted), until it"
+                " was seen to be sent and delivered (asked for every few seconds), and until our handset had it.",
             ),
             Family(
                 "twofa_sms_providers_usable",
@@ -180,6 +262,24 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 _COUNTER,
                 ("target",),
                 "Readings of a message in a provider's log that could not be understood and were left out.",
+            ),
+            Family(
+                "twofa_exporter_callbacks_total",
+                _COUNTER,
+                ("target", "outcome"),
+                "Posts to the public listener, by what came of them. Accepted: its receipts are in the database.",
+            ),
+            Family(
+                "twofa_exporter_forwards_total",
+                _COUNTER,
+                ("target", "outcome"),
+                "Genuine callbacks that were sent on to the application, by what came of them.",
+            ),
+            Family(
+                "twofa_exporter_confirmations_total",
+                _COUNTER,
+                ("target", "outcome"),
+                "Codes that the application told of, and requests to tell that were refused, by what came of them.",
             ),
             Family(
                 "twofa_exporter_http_requests_total",
@@ -252,11 +352,11 @@ class TwofaCollector(Collector):
     def __init__(
         self,
         config: Callable[[], Config],
-        snapshot: Callable[[], Snapshot],
+        storage: Storage,
         meters: Meters,
     ) -> None:
         self._config = config
-        self._snapshot = snapshot
+        self._storage = storage
         self._meters = meters
 
     def describe(self) -> Iterable[Metric]:
@@ -265,7 +365,7 @@ class TwofaCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families of this moment."""
-        config, snapshot, readings = self._config(), self._snapshot(), self._meters.read()
+        config, snapshot, readings = self._config(), self._storage.snapshot(), self._meters.read()
         parts: dict[str, list[Callable[[Samples], None]]] = {
             "checks": [
                 partial(_add_check, check=check, state=snapshot.checks.get(check.name))
@@ -277,6 +377,16 @@ class TwofaCollector(Collector):
                 for target, tally in snapshot.tallies.items()
                 if target in config.providers
             ],
+            "evidence": [
+                partial(_add_evidence, target=target, evidence=evidence)
+                for target, evidence in snapshot.evidence.items()
+                if target in config.providers
+            ],
+            "canaries": [
+                partial(_add_canaries, check=check, canaries=snapshot.canaries.get(check.name, Canaries()))
+                for check in config.checks.values()
+                if isinstance(check.settings, CanarySettings)
+            ],
             "exporter": [partial(_add_exporter, readings=readings, config=config)],
         }
         samples = Samples()
@@ -287,6 +397,7 @@ class TwofaCollector(Collector):
                     samples.extend(part)
             samples.add("twofa_exporter_collector_success", float(None not in built), collector=name)
         yield from samples.metrics()
+        self._storage.messages.scraped(snapshot.tallies)
 
 
 def _built(build: Callable[[Samples], None]) -> Samples | None:
@@ -341,8 +452,8 @@ def _add_measured(samples: Samples, run: CheckRun) -> None:
                         component=measured.component,
                         state=state.value,
                     )
-            case MessageLog():
-                pass  # counted by storage, shown as tallies
+            case DeliveryTime():
+                pass  # the histogram of the messages says it better
             case _:
                 assert_never(measured)
 
@@ -368,6 +479,7 @@ def _is_usable(target: str, config: Config, snapshot: Snapshot) -> bool:
 def _add_tally(samples: Samples, target: str, tally: Tally) -> None:
     """Add one target's messages; every status and reason of a route that is known starts at 0."""
     failure_reasons = dict.fromkeys((*FAILURE_REASONS, *(reason for _, reason in tally.failures)))
+    sources = dict.fromkeys((Source.LOG, *sorted(source for _, source in tally.latency)))
     for route in dict.fromkeys(route for route, _ in tally.messages):
         of_route = {"target": target, "country": route.country, "operator": route.operator}
         shown = Tally() if route in tally.new_routes else tally
@@ -377,10 +489,50 @@ def _add_tally(samples: Samples, target: str, tally: Tally) -> None:
         for reason in failure_reasons:
             total = shown.failures.get((route, reason), 0)
             samples.add("twofa_message_failures_total", total, reason=reason.value, **of_route)
-        samples.add_histogram("twofa_message_delivery_seconds", shown.latency.get(route, Latency()), **of_route)
+        for source in sources:
+            latency = shown.latency.get((route, source), Latency())
+            samples.add_histogram("twofa_message_delivery_seconds", latency, source=source.value, **of_route)
+    for country in sorted({country for country, _ in tally.verifications}):
+        for result in ("converted", "unconverted"):
+            total = tally.verifications.get((country, result), 0)
+            samples.add("twofa_verifications_total", total, target=target, country=country, result=result)
+    if tally.read_until is not None:
+        samples.add("twofa_log_read_until_timestamp_seconds", tally.read_until, target=target)
     for code, total in tally.codes.items():
         shown_total = 0 if code in tally.new_codes else total
         samples.add("twofa_message_error_codes_total", shown_total, target=target, code=code)
+
+
+def _add_evidence(samples: Samples, target: str, evidence: Evidence) -> None:
+    for node in evidence.readings:
+        of_node = _labels_of(target, node)
+        if math.isfinite(node.threshold):
+            samples.add("twofa_evidence_threshold", node.threshold, **of_node)
+        for hypothesis, score in node.scores.items():
+            samples.add("twofa_evidence_score", score, hypothesis=hypothesis.value, **of_node)
+        for hypothesis, total in node.gains.items():
+            samples.add("twofa_evidence_gain_total", total, hypothesis=hypothesis.value, **of_node)
+        for hypothesis, total in node.losses.items():
+            samples.add("twofa_evidence_loss_total", total, hypothesis=hypothesis.value, **of_node)
+        for outcome, ratio in node.baseline.items():
+            samples.add("twofa_baseline_ratio", ratio, outcome=outcome, **of_node)
+    for verdict in evidence.verdicts:
+        severity = "page" if verdict.pages else "ticket"
+        samples.add("twofa_verdict", 1, reason=verdict.reason.value, severity=severity, **_labels_of(target, verdict))
+
+
+def _add_canaries(samples: Samples, check: ConfiguredCheck, canaries: Canaries) -> None:
+    of_check = {"check": check.name, "target": check.target}
+    for reason in dict.fromkeys((*check.kind.reasons, *canaries.runs)):
+        samples.add("twofa_canary_runs_total", canaries.runs.get(reason, 0), reason=reason.value, **of_check)
+    for currency, total in canaries.spend.items():
+        samples.add("twofa_canary_spend_total", total, currency=currency, **of_check)
+    for leg in LEGS:
+        samples.add_histogram("twofa_canary_delivery_seconds", canaries.legs.get(leg, Latency()), leg=leg, **of_check)
+
+
+def _labels_of(target: str, node: NodeReading | Verdict) -> dict[str, str]:
+    return {"target": target, "scope": node.scope.value, "country": node.country, "operator": node.operator}
 
 
 def _add_exporter(samples: Samples, readings: MeterReadings, config: Config) -> None:
@@ -403,6 +555,15 @@ def _add_exporter(samples: Samples, readings: MeterReadings, config: Config) -> 
     for target, count in readings.unreadable_messages.items():
         if target in config.providers:
             samples.add("twofa_exporter_unreadable_messages_total", count, target=target)
+    for (target, of_callback), count in readings.callbacks.items():
+        if target in config.providers or not target:
+            samples.add("twofa_exporter_callbacks_total", count, target=target, outcome=of_callback.value)
+    for (target, of_forward), count in readings.forwards.items():
+        if target in config.providers:
+            samples.add("twofa_exporter_forwards_total", count, target=target, outcome=of_forward.value)
+    for (target, of_code), count in readings.confirmations.items():
+        if target in config.providers:
+            samples.add("twofa_exporter_confirmations_total", count, target=target, outcome=of_code.value)
     for (target, outcome), count in readings.http_requests.items():
         if target in config.providers:
             samples.add("twofa_exporter_http_requests_total", count, target=target, outcome=outcome)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from checks.reason import Outcome
-from checks.result import CheckRun, MessageLog
+from checks.result import CheckRun
 
 
 class ReportFormat(StrEnum):
@@ -79,11 +79,7 @@ def _entry(run: CheckRun) -> dict[str, Any]:
         "next_step": row.next_step,
         "finished_at": run.finished_at.isoformat(timespec="milliseconds"),
         "duration_seconds": round(run.duration_seconds, 3),
-        "measured": [
-            {"what": type(part).__name__, **asdict(part)}
-            for part in result.measured
-            if not isinstance(part, MessageLog)
-        ],
+        "measured": [{"what": type(part).__name__, **asdict(part)} for part in result.measured],
     }
 
 

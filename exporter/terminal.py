@@ -74,6 +74,15 @@ def console_for_stdout() -> Console:
 
 
 @contextmanager
+def day_progress(days: int) -> Iterator[Callable[[int, int], None]]:
+    """Show on standard error, when it is a terminal, how many days and messages of a log have been read."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading", total=days)
+        yield lambda complete, read: bar.update(task, completed=complete, description=f"{read} messages read")
+
+
+@contextmanager
 def progress(total: int) -> Iterator[Callable[[CheckRun], None]]:
     """Show on standard error, when it is a terminal, how many checks have run; yields what to tell of each."""
     console = Console(stderr=True)

@@ -67,9 +67,9 @@ def run_command(*arguments: str, env: Mapping[str, str] | None = None) -> subpro
 
 
 @contextmanager
-def exporter(config: Path, folder: Path, *arguments: str) -> Iterator[str]:
+def exporter(config: Path, folder: Path, *arguments: str, port: int | None = None) -> Iterator[str]:
     """Run ``twofa-exporter serve`` and yield its URL once every check has run."""
-    port = free_port()
+    port = free_port() if port is None else port
     command = [
         *COMMAND,
         "serve",

@@ -1,7 +1,10 @@
 """The whole chain: sandbox, exporter and a real Prometheus; each fault is seen by PromQL, and its end too."""
 
+import json
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +15,12 @@ import yaml
 
 from checks.kinds import KINDS
 from checks.reason import Reason
-from exporter.demo import write_sandbox_config
+from exporter.demo import notifications, write_sandbox_config
 from exporter.metrics import FAMILIES
-from exporter.sandbox.faults import FAULTS
+from exporter.sandbox.credentials import build_credentials
+from exporter.sandbox.faults import FAULTS, Place
 from exporter.sandbox.server import Sandbox
-from tests.processes import answers, exporter, free_port, running, wait_for
+from tests.processes import answers, exporter, free_port, run_command, running, wait_for
 from tests.repo import require_program
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
@@ -34,17 +38,45 @@ SEEN_BY = {
     "provider_outage": "service-status",
     "provider_degraded": "service-status",
     "rate_limited": "credentials",
-    "delivery_failing": "delivery",
-    "delivery_slow": "delivery",
-    "no_traffic": "delivery",
     "unreachable": "credentials",
     "timeout": "credentials",
     "bad_response": "credentials",
 }
-NOT_A_REASON = {"maintenance"}
-# A sandbox that speaks plain HTTP has no TLS to break (that is in the transport's tests), and no fault
-# makes a defect of our own.
-WITHOUT_FAULT = {Reason.OK, Reason.TLS_FAILED, Reason.INTERNAL}
+# Messages that have arrived stay so: these faults show in what is sent from then on.
+OF_MESSAGES = {"delivery_failing", "delivery_slow", "no_traffic"}
+# The detector of operator faults knows these by the evidence of many messages; one of them is enough here.
+DETECTED = {
+    "operator_blocking",
+    "operator_blocking_partial",
+    "operator_silent",
+    "operator_delay",
+    "provider_partial_outage",
+    "provider_slow",
+    "receipts_false",
+    "receipts_missing",
+    "sms_pumping",
+}
+NOT_A_REASON = {
+    "maintenance",
+    "operator_blocking_partial",
+    "operator_silent",
+    "provider_partial_outage",
+    "provider_slow",
+}
+# A sandbox that speaks plain HTTP has no TLS to break (that is in the transport's tests), no fault makes a defect
+# of our own, and the phone of the canary has nothing wrong.
+WITHOUT_FAULT = {
+    Reason.OK,
+    Reason.TLS_FAILED,
+    Reason.INTERNAL,
+    Reason.RECIPIENT_INVALID,
+    Reason.RECIPIENT_UNREACHABLE,
+    Reason.RECIPIENT_OPTED_OUT,
+    Reason.RECIPIENT_LANDLINE,
+    Reason.RECIPIENT_BLOCKED,
+}
+# Known once there is a baseline.
+LEARNT = {"twofa_verdict", "twofa_evidence_threshold", "twofa_baseline_ratio"}
 
 
 @dataclass(frozen=True)
@@ -64,23 +96,30 @@ class Chain:
 
 
 def quick(config: Path) -> None:
-    """Let a configuration's checks run several times a second."""
+    """Let checks run several times a second; but a canary is sent once, and attempts are read slowly."""
     document = yaml.safe_load(config.read_text())
     for check in document["checks"].values():
-        check |= {"interval": "300ms", "timeout": "2s"}
+        if check["type"] == "canary":
+            check["interval"] = "1h"
+        elif check["type"] != "conversion":
+            check |= {"interval": "300ms", "timeout": "2s"}
     config.write_text(yaml.safe_dump(document))
 
 
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+@contextmanager
+def chained(folder: Path, *, speed: float, history_hours: float, prepare: Callable[[Path], None]) -> Iterator[Chain]:
     program = require_program("prometheus")
-    folder = tmp_path_factory.mktemp("chain")
-    with Sandbox() as sandbox:
+    port, public_port, prometheus_port = free_port(), free_port(), free_port()
+    callback_url = f"http://127.0.0.1:{public_port}/callbacks/twilio"
+    token = build_credentials(1).auth_token
+    posted = notifications(callback_url, f"http://127.0.0.1:{port}", token)
+    with Sandbox(speed=speed, history_hours=history_hours, notifications=posted) as sandbox:
         config = folder / "exporter.yml"
-        write_sandbox_config(sandbox, config)
+        write_sandbox_config(sandbox, config, callback_url=callback_url)
         quick(config)
-        with exporter(config, folder, "--log.level=warn") as exporter_url:
-            port = free_port()
+        prepare(config)
+        listen = f"--public.listen-address=127.0.0.1:{public_port}"
+        with exporter(config, folder, "--log.level=warn", listen, port=port) as exporter_url:
             scrape = {
                 "job_name": "twofa-exporter",
                 "scrape_interval": "200ms",
@@ -92,27 +131,35 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
                 program,
                 f"--config.file={folder}/prometheus.yml",
                 f"--storage.tsdb.path={folder}/tsdb",
-                f"--web.listen-address=127.0.0.1:{port}",
+                f"--web.listen-address=127.0.0.1:{prometheus_port}",
             ]
             with running(command, folder / "prometheus.log"):
-                url = f"http://127.0.0.1:{port}"
+                url = f"http://127.0.0.1:{prometheus_port}"
                 wait_for(lambda: answers(f"{url}/-/ready"))
                 made = Chain(sandbox, exporter_url, url)
-                wait_for(made.all_pass, seconds=30)
+                wait_for(made.all_pass, seconds=60)
                 yield made
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    with chained(tmp_path_factory.mktemp("chain"), speed=1, history_hours=6, prepare=lambda _: None) as made:
+        yield made
 
 
 def test_every_metric_is_there_with_its_type(chain: Chain) -> None:
     answer = requests.get(f"{chain.prometheus_url}/api/v1/metadata", timeout=5).json()
     types = {name: entries[0]["type"] for name, entries in answer["data"].items()}
     for family in FAMILIES.values():
+        if family.name in LEARNT:
+            continue
         assert types[family.described_name] == family.type.value
         suffix = "_bucket" if family.type.value == "histogram" else ""
         assert chain.query(f"{family.name}{suffix}"), family.name
 
 
 def test_quantiles_of_delivery_can_be_asked_for(chain: Chain) -> None:
-    promql = "histogram_quantile(0.9, sum by (le) (twofa_message_delivery_seconds_bucket))"
+    promql = "histogram_quantile(0.9, sum by (le) (twofa_message_delivery_seconds_bucket{source='log'}))"
     (sample,) = chain.query(promql)
     assert 2 < float(sample["value"][1]) < 60
 
@@ -145,7 +192,43 @@ def test_maintenance_is_no_outage(chain: Chain) -> None:
         chain.sandbox.clear_fault("maintenance")
 
 
+@pytest.mark.parametrize("fault", sorted(OF_MESSAGES))
+def test_a_fault_of_messages_is_the_reason_of_a_check_that_reads_them(tmp_path: Path, fault: str) -> None:
+    with Sandbox(faults=[fault]) as sandbox:
+        config = tmp_path / "exporter.yml"
+        write_sandbox_config(sandbox, config)
+        done = run_command("check", "delivery", f"--config.file={config}", "--format=json")
+    (check,) = json.loads(done.stdout)["checks"]
+    assert (done.returncode, check["reason"]) == (1, fault)
+
+
+def backfill_yesterday(config: Path) -> None:
+    output = config.parent / "yesterday.om"
+    storage = config.parent / "exporter.db"
+    done = run_command(
+        "backfill", f"--config.file={config}", f"--storage.path={storage}", "--days=1", f"--output={output}"
+    )
+    assert done.returncode == 0, done.stderr
+    assert output.read_text().endswith("# EOF\n")
+
+
+@pytest.mark.slow
+def test_an_operator_that_blocks_is_named_with_its_evidence(tmp_path: Path) -> None:
+    with chained(tmp_path, speed=5, history_hours=48, prepare=backfill_yesterday) as chain:
+        chain.sandbox.set_fault("operator_blocking", Place("GB", "EE"))
+        node = 'scope="operator", country="GB", operator="EE"'
+        wait_for(lambda: chain.query(f'twofa_verdict{{{node}, reason="operator_blocking"}} == 1'), seconds=120)
+        threshold = f"ignoring (hypothesis) group_left twofa_evidence_threshold{{{node}}}"
+        assert chain.query(f"twofa_evidence_score{{{node}}} > {threshold}")
+        wait_for(lambda: chain.query('twofa_check_reason{check="delivery", reason="operator_blocking"} == 1'))
+        page = requests.get(f"{chain.exporter_url}/", timeout=5).text
+        assert re.search(r"\d+ of \d+ recipients at EE \(GB\) since .* got 30007; healthy rate", page)
+        assert chain.query('twofa_exporter_callbacks_total{outcome="accepted"} > 0')
+        assert chain.query('sum(twofa_message_delivery_seconds_count{source="callback"}) > 0')
+
+
 def test_there_is_a_fault_for_each_reason_that_the_checks_can_see() -> None:
-    assert set(SEEN_BY) | NOT_A_REASON == set(FAULTS)
+    assert set(SEEN_BY) | OF_MESSAGES | DETECTED | NOT_A_REASON == set(FAULTS)
     can_be_seen = {reason for kind in KINDS.values() for reason in kind.reasons}
-    assert {Reason(fault) for fault in SEEN_BY} == can_be_seen - WITHOUT_FAULT
+    faults = (set(SEEN_BY) | OF_MESSAGES | DETECTED) - NOT_A_REASON
+    assert {Reason(fault) for fault in faults} == can_be_seen - WITHOUT_FAULT

@@ -18,7 +18,7 @@ from exporter.demo import write_sandbox_config
 from exporter.sandbox.server import Sandbox
 from tests.processes import COMMAND, ROOT, exporter, free_port, run_command, running, wait_for
 
-CHECKS = ["credentials", "account", "balance", "senders", "service-status", "delivery"]
+CHECKS = ["credentials", "account", "balance", "senders", "service-status", "delivery", "conversion"]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_without_a_command_it_explains_itself() -> None:
 def test_checking_once_passes(config: Path) -> None:
     done = run_command("check", f"--config.file={config}")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "all 6 checks pass" in done.stdout
+    assert "all 7 checks pass" in done.stdout
     for check in CHECKS:
         assert check in done.stdout
 
@@ -128,7 +128,7 @@ def test_nagios_follows_the_plugin_api(config: Path, sandbox: Sandbox) -> None:
         return done.returncode, done.stdout
 
     code, text = nagios()
-    assert (code, text.split(" | ")[0]) == (0, "TWOFA OK - all 6 checks pass")
+    assert (code, text.split(" | ")[0]) == (0, "TWOFA OK - all 7 checks pass")
     assert re.search(r" \| credentials=\d+\.\d{3}s ", text)
     sandbox.set_fault("balance_exhausted")
     try:
@@ -136,7 +136,7 @@ def test_nagios_follows_the_plugin_api(config: Path, sandbox: Sandbox) -> None:
     finally:
         sandbox.clear_fault("balance_exhausted")
     assert code == 2
-    assert text.startswith("TWOFA CRITICAL - 1 of 6 checks do not pass (balance: balance_exhausted)")
+    assert text.startswith("TWOFA CRITICAL - 1 of 7 checks do not pass (balance: balance_exhausted)")
     sandbox.set_fault("balance_low")
     try:
         code, text = nagios()
@@ -166,7 +166,7 @@ def test_a_bad_configuration_ends_with_2_and_no_traceback(config: Path) -> None:
 
 def test_config_check_says_ok(config: Path) -> None:
     done = run_command("config", "check", f"--config.file={config}")
-    assert (done.returncode, done.stdout) == (0, f"{config}: ok, 1 provider and 6 checks\n")
+    assert (done.returncode, done.stdout) == (0, f"{config}: ok, 1 provider and 7 checks\n")
 
 
 def test_config_schema_is_json() -> None:
@@ -178,7 +178,7 @@ def test_config_schema_is_json() -> None:
 def test_the_demo_runs_once_and_ends_with_0() -> None:
     done = run_command("demo", "--once")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "all 6 checks pass" in done.stdout
+    assert "all 7 checks pass" in done.stdout
 
 
 def test_the_demo_shows_an_injected_fault() -> None:
@@ -213,7 +213,7 @@ def test_the_demo_serves_until_it_is_told_to_stop(number: signal.Signals, tmp_pa
     port = free_port()
     log = tmp_path / "demo.log"
     with running([*COMMAND, "demo", f"--web.listen-address=127.0.0.1:{port}", "--no-companions"], log) as process:
-        wait_for(lambda: "all 6 checks pass" in log.read_text())
+        wait_for(lambda: "all 7 checks pass" in log.read_text())
         page = requests.get(f"http://127.0.0.1:{port}/", timeout=5).text
         assert "credentials" in page
         process.send_signal(number)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from checks.kinds import KINDS
 from checks.providers import PROVIDERS
-from exporter.config import Config, ConfigError, dump, load, masked, only, schema
+from exporter.config import Config, ConfigError, dump, for_one_run, load, masked, schema
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "twofa-exporter.yaml"
@@ -135,13 +135,13 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "no type": (
         edited("    type: credentials\n", ""),
         [
-            "c.yml: checks.credentials.type: is required, must be one of: account, balance, credentials, delivery, senders, service_status"
+            "c.yml: checks.credentials.type: is required, must be one of: account, balance, canary, conversion, credentials, delivery, senders, service_status"
         ],
     ),
     "unknown check type": (
         edited("type: credentials", "type: credentails"),
         [
-            'c.yml: checks.credentials.type: unknown type "credentails", must be one of: account, balance, credentials, delivery, senders, service_status; did you mean "credentials"?'
+            'c.yml: checks.credentials.type: unknown type "credentails", must be one of: account, balance, canary, conversion, credentials, delivery, senders, service_status; did you mean "credentials"?'
         ],
     ),
     "unknown provider type": (
@@ -419,11 +419,13 @@ def test_a_secret_is_in_no_repr_of_the_configuration() -> None:
 
 def test_checks_can_be_picked_by_name() -> None:
     config = load(EXAMPLE)
-    assert list(only(config, ["balance"]).checks) == ["balance"]
-    assert only(config, []) == config
+    assert list(for_one_run(config, ["balance"]).checks) == ["balance"]
+    assert list(for_one_run(config, []).checks) == [name for name in config.checks if name != "canary"]
     with pytest.raises(ConfigError) as caught:
-        only(config, ["balanse"])
+        for_one_run(config, ["balanse"])
     assert caught.value.problems == ('no check "balanse"; did you mean "balance"?',)
+    with pytest.raises(ConfigError, match="check canary: costs money, and only serve keeps within its daily limit"):
+        for_one_run(config, ["canary"])
 
 
 def test_a_document_survives_being_written_and_read(tmp_path: Path) -> None:

@@ -12,14 +12,20 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from checks.callbacks import CallbackOutcome
+from checks.canary_desk import Legs, Limits
 from checks.messages import Receipt, Status
+from checks.messages.book import Reading
+from checks.messages.detector import Hypothesis, NodeReading, Scope, Verdict
+from checks.messages.verification import TypedCode
 from checks.reason import Reason
-from checks.result import Balance, Measured, MessageLog, ServiceComponent, ServiceState, Spend
+from checks.result import Balance, DeliveryTime, Measured, ServiceComponent, ServiceState, Spend
 from exporter import config as configuration
 from exporter import metrics
 from exporter.config import Config
 from exporter.meters import Meters, SchedulerEvent
 from exporter.metrics import FAMILIES, MetricType, Samples, TwofaCollector, build_registry
+from exporter.snapshot import Evidence
 from exporter.storage import Storage
 from tests.fakes import NOW, receipt, run
 from tests.repo import ROOT, require_program
@@ -36,7 +42,35 @@ def config(monkeypatch: pytest.MonkeyPatch) -> Config:
     return configuration.load(EXAMPLE)
 
 
-def a_registry(config: Config) -> CollectorRegistry:
+EVIDENCE = Evidence(
+    readings=(
+        NodeReading(
+            scope=Scope.OPERATOR,
+            country="US",
+            operator="AT&T",
+            threshold=15.5,
+            scores={Hypothesis.BLOCKED: 18.0},
+            gains={Hypothesis.BLOCKED: 20.25},
+            losses={Hypothesis.BLOCKED: 2.25},
+            baseline={"fast": 0.9, "lost": 0.1},
+        ),
+    ),
+    verdicts=(
+        Verdict(
+            scope=Scope.OPERATOR,
+            country="US",
+            operator="AT&T",
+            reason=Reason.OPERATOR_BLOCKING,
+            score=18.0,
+            threshold=15.5,
+            since=NOW.timestamp(),
+            evidence="4 of 4 recipients",
+        ),
+    ),
+)
+
+
+def a_registry(config: Config, monkeypatch: pytest.MonkeyPatch) -> CollectorRegistry:
     meters = Meters()
     meters.config_loaded(True, NOW)
     meters.scheduler_event(SchedulerEvent.MISSED)
@@ -56,18 +90,30 @@ def a_registry(config: Config) -> CollectorRegistry:
             kind="service_status",
         )
     )
-    log = MessageLog(
-        receipts=(
+    storage.book("twilio").take(
+        [
             receipt(1, delivery_seconds=5.0),
             receipt(2, Status.UNDELIVERED, reason=Reason.OPERATOR_BLOCKING, code="30007"),
-            receipt(3, Status.SENT, country="US"),
+            receipt(3, Status.SENT, country="US", operator="AT&T"),
             receipt(4, Status.FAILED, country="US", code="77777", code_is_mapped=False),
-        ),
-        read_until=NOW,
+        ],
+        reading=Reading(read_until=NOW.timestamp()),
+        known_until=NOW.timestamp(),
     )
-    storage.record(run(Reason.OK, log, check="delivery", kind="delivery"))
+    storage.record(run(check="delivery", kind="delivery"))
+    meters.expect_callbacks("twilio")
+    meters.callback("", CallbackOutcome.UNKNOWN_TARGET)
+    meters.expect_confirmations("twilio")
+    typed = TypedCode(recipient="+4915112345678", at=NOW.timestamp())
+    storage.book("twilio").confirm([typed])
+    desk = storage.canaries.desk("canary")
+    limits = Limits(max_sends=9, max_cost=9.0, currency="USD")
+    number = desk.reserve("+4915112345678", 0.1, limits, now=NOW.timestamp(), busy_until=NOW.timestamp())
+    assert isinstance(number, int)
+    desk.settle(number, cost=0.11, reason=Reason.OK, detail="", legs=Legs(accepted=0.25, delivered=4.5))
+    monkeypatch.setattr(storage.messages, "evidence", lambda: {"twilio": EVIDENCE})
     registry = CollectorRegistry()
-    registry.register(TwofaCollector(lambda: config, storage.snapshot, meters))
+    registry.register(TwofaCollector(lambda: config, storage, meters))
     return registry
 
 
@@ -76,35 +122,35 @@ def exposition(registry: CollectorRegistry) -> str:
     return re.sub(r'(python_version|version)="[^"]*"', r'\1="…"', text)
 
 
-def test_the_exposition_of_a_fixed_state_is_the_golden_one(config: Config) -> None:
-    text = exposition(a_registry(config))
+def test_the_exposition_of_a_fixed_state_is_the_golden_one(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = exposition(a_registry(config, monkeypatch))
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.parent.mkdir(exist_ok=True)
         GOLDEN.write_text(text)
     assert text == GOLDEN.read_text()
 
 
-def test_the_golden_exposition_shows_every_family(config: Config) -> None:
-    shown = {family.name for family in a_registry(config).collect()}
+def test_the_golden_exposition_shows_every_family(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {family.name for family in a_registry(config, monkeypatch).collect()}
     assert shown == {family.described_name for family in FAMILIES.values()}
 
 
-def test_openmetrics_parses_and_holds_no_created_series(config: Config) -> None:
-    text = generate_openmetrics(a_registry(config)).decode()
+def test_openmetrics_parses_and_holds_no_created_series(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = generate_openmetrics(a_registry(config, monkeypatch)).decode()
     families = list(text_string_to_metric_families(text))
     assert {family.name for family in families} == {family.described_name for family in FAMILIES.values()}
     assert "_created" not in text
 
 
-def test_promtool_finds_nothing_to_complain_of(config: Config) -> None:
+def test_promtool_finds_nothing_to_complain_of(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     promtool = require_program("promtool")
-    text = generate_latest(a_registry(config))
+    text = generate_latest(a_registry(config, monkeypatch))
     done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
     assert (done.returncode, done.stderr.decode()) == (0, "")
 
 
-def test_a_scrape_can_be_restricted_to_names(config: Config) -> None:
-    restricted = a_registry(config).restricted_registry(["twofa_provider_balance"])
+def test_a_scrape_can_be_restricted_to_names(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    restricted = a_registry(config, monkeypatch).restricted_registry(["twofa_provider_balance"])
     assert [family.name for family in restricted.collect()] == ["twofa_provider_balance"]
 
 
@@ -126,15 +172,17 @@ def test_an_unknown_family_and_wrong_labels_are_refused() -> None:
         samples.add("twofa_sms_providers_usable", 1, target="twilio")
 
 
-def test_a_check_that_never_ran_shows_in_info_and_nowhere_as_success(config: Config) -> None:
-    text = exposition(a_registry(config))
+def test_a_check_that_never_ran_shows_in_info_and_nowhere_as_success(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = exposition(a_registry(config, monkeypatch))
     assert 'twofa_check_info{check="senders",kind="senders",target="twilio"} 1.0' in text
     assert 'twofa_check_success{check="senders"' not in text
     assert 'twofa_check_runs_total{check="senders",kind="senders",outcome="fail",target="twilio"} 0.0' in text
 
 
-def test_exactly_one_reason_of_a_check_is_true(config: Config) -> None:
-    text = exposition(a_registry(config))
+def test_exactly_one_reason_of_a_check_is_true(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = exposition(a_registry(config, monkeypatch))
     reasons = re.findall(r'twofa_check_reason\{check="balance".*reason="(\w+)".*\} (\S+)', text)
     assert [name for name, value in reasons if value == "1.0"] == ["balance_low"]
     assert ("timeout", "0.0") in reasons
@@ -146,7 +194,7 @@ def test_a_failed_run_drops_the_values_of_the_run_before(config: Config) -> None
     storage.record(run(Reason.OK, Balance(amount=12.5, currency="USD")))
     storage.record(run(Reason.TIMEOUT))
     registry = CollectorRegistry()
-    registry.register(TwofaCollector(lambda: config, storage.snapshot, meters))
+    registry.register(TwofaCollector(lambda: config, storage, meters))
     assert "twofa_provider_balance{" not in exposition(registry)
 
 
@@ -156,7 +204,7 @@ def test_a_provider_is_usable_when_a_check_was_answered_and_nothing_stops_codes(
         for check, reason in zip(("credentials", "balance"), reasons, strict=False):
             storage.record(run(reason, check=check, kind=check))
         registry = CollectorRegistry()
-        registry.register(TwofaCollector(lambda: config, storage.snapshot, Meters()))
+        registry.register(TwofaCollector(lambda: config, storage, Meters()))
         found = re.search(r"^twofa_sms_providers_usable (\S+)$", exposition(registry), re.MULTILINE)
         assert found is not None
         return found[1]
@@ -174,7 +222,7 @@ def test_a_status_page_does_not_make_an_unreachable_provider_usable(config: Conf
     storage.record(run(Reason.UNREACHABLE, check="credentials", kind="credentials"))
     storage.record(run(Reason.OK, check="service-status", kind="service_status"))
     registry = CollectorRegistry()
-    registry.register(TwofaCollector(lambda: config, storage.snapshot, Meters()))
+    registry.register(TwofaCollector(lambda: config, storage, Meters()))
     assert "twofa_sms_providers_usable 0.0" in exposition(registry)
 
 
@@ -182,10 +230,9 @@ def test_what_is_no_longer_configured_is_not_exported(config: Config) -> None:
     meters = Meters()
     meters.observer("gone", ("ok",)).message_unreadable()
     storage = Storage.in_memory(meters)
-    log = MessageLog(receipts=(receipt(1),), read_until=NOW)
-    storage.record(run(Reason.OK, log, check="delivery", kind="delivery", target="gone"))
+    storage.book("gone").take([receipt(1)])
     registry = CollectorRegistry()
-    registry.register(TwofaCollector(lambda: config, storage.snapshot, meters))
+    registry.register(TwofaCollector(lambda: config, storage, meters))
     assert 'target="gone"' not in exposition(registry)
 
 
@@ -196,7 +243,7 @@ def test_a_defect_in_one_part_leaves_the_others_and_is_shown(
         raise RuntimeError(NUMBER)
 
     monkeypatch.setattr(metrics, "_add_tally", broken)
-    text = exposition(a_registry(config))
+    text = exposition(a_registry(config, monkeypatch))
     assert 'twofa_exporter_collector_success{collector="messages"} 0.0' in text
     assert 'twofa_exporter_collector_success{collector="checks"} 1.0' in text
     assert "twofa_provider_balance{" in text
@@ -212,17 +259,17 @@ MEASURED: dict[type, tuple[str, Measured]] = {
         "twofa_provider_service_state",
         ServiceComponent(component="SMS", state=ServiceState.OPERATIONAL),
     ),
-    MessageLog: ("twofa_messages_total", MessageLog(receipts=(receipt(1),), read_until=NOW)),
 }
+SAID_BY_THE_MESSAGES = {DeliveryTime}  # as a histogram
 
 
 def test_every_measured_value_becomes_a_metric(config: Config) -> None:
-    assert set(MEASURED) == set(get_args(Measured))
+    assert set(MEASURED) | SAID_BY_THE_MESSAGES == set(get_args(Measured))
     for name, measured in MEASURED.values():
         storage = Storage.in_memory(Meters())
         storage.record(run(Reason.OK, measured))
         registry = CollectorRegistry()
-        registry.register(TwofaCollector(lambda: config, storage.snapshot, Meters()))
+        registry.register(TwofaCollector(lambda: config, storage, Meters()))
         assert f"{name}{{" in exposition(registry)
         storage.close()
 
@@ -230,11 +277,10 @@ def test_every_measured_value_becomes_a_metric(config: Config) -> None:
 def test_a_country_and_a_code_seen_for_the_first_time_are_born_at_0(config: Config) -> None:
     storage = Storage.in_memory(Meters())
     registry = CollectorRegistry()
-    registry.register(TwofaCollector(lambda: config, storage.snapshot, Meters()))
+    registry.register(TwofaCollector(lambda: config, storage, Meters()))
 
     def read(*receipts: Receipt) -> tuple[str, str]:
-        log = MessageLog(receipts=receipts, read_until=NOW)
-        storage.record(run(Reason.OK, log, check="delivery", kind="delivery"))
+        storage.book("twilio").take(receipts, reading=Reading(read_until=NOW.timestamp()))
         text = exposition(registry)
         messages = re.findall(r'twofa_messages_total\{country="FR".*status="undelivered".*\} (\S+)', text)
         codes = re.findall(r'twofa_message_error_codes_total\{code="30008".*\} (\S+)', text)
@@ -253,7 +299,7 @@ def test_a_country_and_a_code_seen_for_the_first_time_are_born_at_0(config: Conf
 
 def test_process_metrics_are_there_and_no_name_twice(config: Config) -> None:
     storage = Storage.in_memory(Meters())
-    registry = build_registry(TwofaCollector(lambda: config, storage.snapshot, Meters()))
+    registry = build_registry(TwofaCollector(lambda: config, storage, Meters()))
     names = [family.name for family in registry.collect()]
     assert "process_resident_memory_bytes" in names
     assert len(names) == len(set(names))

@@ -9,7 +9,6 @@ import pytest
 
 from checks.errors import PermissionMissingError
 from checks.kinds import KINDS
-from checks.past import Past
 from checks.providers.http import _deadline
 from checks.reason import Outcome, Reason
 from checks.result import Balance, CheckResult
@@ -17,9 +16,9 @@ from checks.settings import CheckSettings
 from exporter import runner
 from exporter.config import ConfiguredCheck
 from exporter.runner import run_check
-from tests.fakes import NOW
+from tests.fakes import past
 
-PAST = Past(now=NOW)
+PAST = past()
 NUMBER = "+14155550100"
 
 

@@ -9,17 +9,23 @@ import pytest
 import requests
 
 from exporter.demo import write_sandbox_config
+from exporter.sandbox import Notifications
 from exporter.sandbox.faults import FAULTS
 from exporter.sandbox.server import Sandbox
-from tests.processes import exporter, run_command, wait_for
+from tests.processes import exporter, free_port, run_command, wait_for
 from tests.test_e2e_prometheus import quick
 
 PAGES = ("/", "/metrics", "/config", "/-/healthy", "/-/ready", "/nothing", "/-/reload")
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(history_hours=2) as running:
+def callback_url() -> str:
+    return f"http://127.0.0.1:{free_port()}/callbacks/twilio"
+
+
+@pytest.fixture(scope="module")
+def sandbox(callback_url: str) -> Iterator[Sandbox]:
+    with Sandbox(history_hours=2, notifications=Notifications(callback_url=callback_url)) as running:
         yield running
 
 
@@ -52,15 +58,21 @@ def test_the_search_finds_what_is_there(canaries: set[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("log_format", "faults"), [("logfmt", tuple(FAULTS)), ("json", ("delivery_failing",))])
+@pytest.mark.parametrize(("log_format", "faults"), [("logfmt", tuple(FAULTS)), ("json", ("balance_low",))])
 def test_serving_through_every_fault_shows_no_secret_and_nothing_personal(
-    sandbox: Sandbox, canaries: set[str], log_format: str, faults: Sequence[str], tmp_path: Path
+    sandbox: Sandbox,
+    canaries: set[str],
+    callback_url: str,
+    log_format: str,
+    faults: Sequence[str],
+    tmp_path: Path,
 ) -> None:
     config = tmp_path / "exporter.yml"
-    write_sandbox_config(sandbox, config)
+    write_sandbox_config(sandbox, config, callback_url=callback_url)
     quick(config)
     seen: list[str] = []
-    with exporter(config, tmp_path, "--log.level=debug", f"--log.format={log_format}") as url:
+    listen = f"--public.listen-address={callback_url.split('/')[2]}"
+    with exporter(config, tmp_path, "--log.level=debug", f"--log.format={log_format}", listen) as url:
 
         def look() -> None:
             seen.extend(requests.get(f"{url}{page}", timeout=5).text for page in PAGES)
@@ -81,14 +93,14 @@ def test_serving_through_every_fault_shows_no_secret_and_nothing_personal(
         assert "a secret is never written into the file" in refused.text
         look()
     log = (tmp_path / "exporter.log").read_text()
-    assert "delivery_failing" in log
+    assert "balance_low" in log
     assert "<phone number>" not in log  # the net had nothing to catch
     written = [
         path.read_bytes().decode("latin-1")
         for path in tmp_path.iterdir()
         if path.name.startswith("exporter.db") and not path.name.endswith(".key")
     ]
-    assert any("delivery_failing" in text for text in written)
+    assert any("balance_low" in text for text in written)
     assert found(canaries, log, *seen, *written) == []
 
 

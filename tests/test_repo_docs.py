@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic.fields import FieldInfo
@@ -67,16 +68,31 @@ def section(title: str, model: type[Settings]) -> Iterator[str]:
     yield ""
     yield "| key | default | meaning |"
     yield "|---|---|---|"
+    yield from rows(model)
+
+
+def rows(model: type[Settings], prefix: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
+        inner = settings_in(field.annotation)
         if name != "type":
-            yield f"| `{name}` | {default_of(model, field)} | {field.description} |"
+            yield f"| `{prefix}{name}` | {default_of(model, field)} | {field.description} |"
+        if inner is not None:
+            many = "[]" if get_origin(field.annotation) is list else ""
+            yield from rows(inner, f"{prefix}{name}{many}.")
+
+
+def settings_in(annotation: Any) -> type[Settings] | None:
+    """The settings that a field holds, alone or in a list, if it holds any."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := settings_in(part)) is not None), None)
 
 
 def default_of(model: type[Settings], field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    if value is None or value in ((), {}):
+    if value is None or value in ((), {}) or isinstance(value, Settings):
         return "-"
     if isinstance(value, float) and "duration" in str(field.metadata):
         return f"`{format_duration(value)}`"

@@ -39,7 +39,9 @@ IMPORT_RULES = (
     ImportRule(inside="checks/*", module="uvicorn"),
     ImportRule(inside="checks/*", module="typer"),
     ImportRule(inside="checks/*", module="rich"),
-    ImportRule(inside="checks/*", module="threading", allowed=("checks/providers/http.py",)),
+    ImportRule(
+        inside="checks/*", module="threading", allowed=("checks/providers/http.py", "checks/providers/limiter.py")
+    ),
     ImportRule(inside="checks/*", module="twilio", allowed=("checks/providers/twilio/*",)),
     ImportRule(inside="exporter/*", module="twilio"),
     ImportRule(inside="exporter/*", module="apscheduler", allowed=("exporter/scheduler.py",)),
@@ -56,7 +58,14 @@ IMPORT_RULES = (
     ImportRule(
         inside="exporter/*",
         module="sqlite3",
-        allowed=("exporter/database.py", "exporter/ledger.py", "exporter/storage.py"),
+        allowed=(
+            "exporter/canaries.py",
+            "exporter/database.py",
+            "exporter/ledger.py",
+            "exporter/messages.py",
+            "exporter/storage.py",
+            "exporter/verifications.py",
+        ),
     ),
     *(
         ImportRule(inside="exporter/*", module=vendor, allowed=("exporter/sandbox/*",))
