@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from .canary_desk import CanaryDesk, LastCanary, Limits, Refusal, Route
-from .canary_flight import REFERENCE_LETTERS, Flight
+from .canary_flight import REFERENCE_LETTERS, AbandonedError, Flight
 from .canary_probe import choose_probe
 from .clients import CanaryClient
 from .errors import ProviderError
@@ -168,6 +168,8 @@ def check_canary(
     flight = Flight(client, settings, recipient, desk, sleep)
     try:
         result = flight.fly()
+    except AbandonedError:  # as after a kill: it counts as spent, and nothing is known of it
+        return _unsent(settings, desk, "the exporter ended before its answer came")
     except ProviderError as error:
         cost = 0.0 if error.reason in _CERTAINLY_NOT_SENT and not flight.was_accepted else settings.cost_per_message
         desk.settle(number, cost=cost, reason=error.reason, detail=str(error), legs=flight.legs)

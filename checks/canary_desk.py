@@ -51,7 +51,7 @@ class LastCanary:
 class CanaryDesk(Protocol):
     """The canaries of one check. Any thread may call any method; what it takes and settles is durable on return.
 
-    Each method but those of probes and the handset may raise StorageUnavailableError.
+    Each method but those of probes, of the handset and of the end may raise StorageUnavailableError.
     """
 
     def reserve(self, recipient: str, cost: float, limits: Limits, *, now: float, busy_until: float) -> int | Refusal:
@@ -74,6 +74,9 @@ class CanaryDesk(Protocol):
 
     def note_probe(self, route: Route, *, at: float) -> None:
         """Note that a suspected route is probed now. This is all that a restart forgets."""
+
+    def is_stopping(self) -> bool:
+        """Return whether the process is about to end: nothing is waited for any more."""
 
     def expect(self, reference: str) -> None:
         """Let the handset's posts be searched for a reference from now on."""

@@ -24,6 +24,10 @@ _POLLS_SECONDS: Final = (1.0, 1.0, 2.0, 3.0)  # then 5 s each
 _POLL_SECONDS: Final = 5.0
 
 
+class AbandonedError(Exception):
+    """Nobody waits for the end of a message that was sent."""
+
+
 class Flight:
     """One message from its sending to its end."""
 
@@ -59,7 +63,7 @@ class Flight:
         return False
 
     def fly(self) -> CheckResult:
-        """Send it and follow it to its end."""
+        """Send it and follow it to its end. Raises AbandonedError when the process ends before."""
         settings = self._settings
         if self._recipient.tells:
             self._desk.expect(self._reference)
@@ -84,6 +88,8 @@ class Flight:
         polls = iter(_POLLS_SECONDS)
         while True:
             self._sleep(next(polls, _POLL_SECONDS))
+            if self._desk.is_stopping():
+                raise AbandonedError
             try:
                 status = self._client.fetch_canary(message_id)
             except ProviderError:

@@ -22,11 +22,14 @@ _HISTORY_SECONDS: Final = 14 * 86_400.0
 _OLDEST_SECONDS: Final = 29 * 86_400.0  # attempts are kept for 30 days
 _OVERLAP_SECONDS: Final = CODE_LIFE_SECONDS + 300.0  # attempts change until their code has run out
 _HOUR: Final = 3600.0
+_PAGES_A_RUN: Final = 40  # twice a minute leaves room in the 100 requests a minute that are answered
 _Z: Final = 3.0  # a chance of about one in a thousand
-_LOST: Final = 0.7  # of the usual share: what must be missed for it to be a fault
-_SURGE: Final = 2.0
-_MOSTLY: Final = 0.7
-_LEAST_HISTORY: Final = 200
+_LOW: Final = 0.7  # of the usual share of typed codes
+_HARDLY: Final = 0.25  # of the share elsewhere, where nothing is known of what is usual
+_SURGE: Final = 3.0  # times the usual number of codes: who gets none asks for another, and days have a busy hour
+_MOSTLY: Final = 0.7  # of the codes that were not typed
+_SOME: Final = 20  # codes that tell whether others are well
+_LEAST_HISTORY: Final = 200  # codes that tell what is usual
 
 
 class ConversionSettings(CheckSettings):
@@ -46,6 +49,9 @@ class ConversionSettings(CheckSettings):
     )
 
 
+_Scope = tuple[str, ...]  # (), (country,) or (country, operator)
+
+
 @dataclass(frozen=True, slots=True)
 class _Sum:
     """All codes of one scope."""
@@ -62,11 +68,42 @@ class _Sum:
     def ratio(self) -> float:
         return self.converted / self.attempts if self.attempts else 0.0
 
+    @property
+    def upper_ratio(self) -> float:
+        """The upper end of the Wilson score interval for the ratio."""
+        n, p, z2 = self.attempts, self.ratio, _Z * _Z
+        return (p + z2 / (2 * n) + _Z * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+
     def plus(self, one: Conversion) -> "_Sum":
         return _Sum(self.converted + one.converted, self.unconverted + one.unconverted, self.unarrived + one.unarrived)
 
+    def minus(self, part: "_Sum") -> "_Sum":
+        return _Sum(
+            self.converted - part.converted, self.unconverted - part.unconverted, self.unarrived - part.unarrived
+        )
 
-_Scope = tuple[str, ...]  # (), (country,) or (country, operator)
+
+_NONE: Final = _Sum()
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """A scope in which too few codes are typed."""
+
+    scope: _Scope
+    seen: _Sum
+    bound: float  # the least share of typed codes that is no fault
+    words: str  # where the bound comes from
+
+    @property
+    def missing(self) -> float:
+        return self.bound * self.seen.attempts - self.seen.converted
+
+    def explains(self, wider: "_Fault") -> bool:
+        """Whether it is all that is wrong with a wider scope: there are others in that, and they are well."""
+        is_within = self.scope[: len(wider.scope)] == wider.scope and self.scope != wider.scope
+        others = wider.seen.minus(self.seen)
+        return is_within and others.attempts >= _SOME and others.ratio >= wider.bound
 
 
 def check_conversion(client: ConversionClient, settings: ConversionSettings, past: Past) -> CheckResult:
@@ -75,26 +112,37 @@ def check_conversion(client: ConversionClient, settings: ConversionSettings, pas
     Raises ProviderError when the attempts cannot be read or the book not be written; what was read is kept.
     """
     now = past.now.timestamp()
-    _read(client, settings, past, now)
+    behind_seconds = _read(client, settings, past, now)
     decided = (now - CODE_LIFE_SECONDS) // _HOUR * _HOUR + _HOUR
     begin = (now - settings.window) // _HOUR * _HOUR
     recent = _sums(past.book.conversions(begin, decided))
     known_since = max(past.book.conversions_begin() or begin, begin - _HISTORY_SECONDS)
     usual = _sums(past.book.conversions(known_since, begin))
-    share_of_history = (now - begin) / max(_HOUR, begin - known_since)
-    for scope, seen in sorted(recent.items(), key=lambda item: (len(item[0]), -item[1].attempts)):
-        fault = _judge(scope, seen, usual.get(scope, _Sum()), share_of_history, settings)
-        if fault is not None:
-            return fault
-    return CheckResult(reason=Reason.OK, detail=_words(recent.get((), _Sum()), settings))
+    fault = _find_fault(recent, usual, settings)
+    if fault is None:
+        reason, detail = Reason.OK, _words(recent.get((), _NONE), settings)
+    else:
+        windows = max(1.0, (begin - known_since) / (now - begin))
+        reason, detail = _explain(fault, usual, windows, settings)
+    if behind_seconds:
+        detail += f"; what became of the codes of the last {format_duration(behind_seconds)} is still to be read"
+    return CheckResult(reason=reason, detail=detail)
 
 
-def _read(client: ConversionClient, settings: ConversionSettings, past: Past, now: float) -> None:
+def _read(client: ConversionClient, settings: ConversionSettings, past: Past, now: float) -> float:
+    """Read the attempts hour by hour, the oldest first; return how many seconds are left to later runs."""
     read_until = past.book.attempts_read_until()
-    since = now - settings.window if read_until is None else min(read_until, now) - _OVERLAP_SECONDS
-    for attempts in client.read_attempts(since=max(since, now - _OLDEST_SECONDS), until=now):
-        past.book.take_attempts(attempts, now=now)
-    past.book.take_attempts((), now=now, read_until=now)
+    begin = now - settings.window if read_until is None else min(read_until, now) - _OVERLAP_SECONDS
+    begin = max(begin, now - _OLDEST_SECONDS)
+    pages = 0
+    while begin < now and pages < _PAGES_A_RUN:
+        end = min(begin + _HOUR, now)
+        for attempts in client.read_attempts(since=begin, until=end):
+            past.book.take_attempts(attempts, now=now)
+            pages += 1
+        past.book.take_attempts((), now=now, read_until=end)
+        begin = end
+    return math.ceil((now - begin) / 60) * 60.0
 
 
 def _sums(conversions: Sequence[Conversion]) -> Mapping[_Scope, _Sum]:
@@ -102,41 +150,54 @@ def _sums(conversions: Sequence[Conversion]) -> Mapping[_Scope, _Sum]:
     for one in conversions:
         scopes: tuple[_Scope, ...] = ((), (one.country,), (one.country, one.operator))
         for scope in scopes:
-            sums[scope] = sums.get(scope, _Sum()).plus(one)
+            sums[scope] = sums.get(scope, _NONE).plus(one)
     return sums
 
 
-def _judge(
-    scope: _Scope, seen: _Sum, usual: _Sum, share_of_history: float, settings: ConversionSettings
-) -> CheckResult | None:
-    if seen.attempts < settings.min_attempts:
+def _find_fault(
+    recent: Mapping[_Scope, _Sum], usual: Mapping[_Scope, _Sum], settings: ConversionSettings
+) -> _Fault | None:
+    """Return the widest fault, narrowed down to where it comes from."""
+    faults = []
+    for scope, seen in recent.items():
+        bound, words = _bound(scope, usual, settings)
+        if seen.attempts >= settings.min_attempts and seen.upper_ratio < bound:
+            faults.append(_Fault(scope, seen, bound, words))
+    if not faults:
         return None
+    found = min(faults, key=lambda fault: (len(fault.scope), -fault.missing))
+    while narrower := [fault for fault in faults if fault.explains(found)]:
+        found = min(narrower, key=lambda fault: (len(fault.scope), -fault.missing))
+    return found
+
+
+def _bound(scope: _Scope, usual: Mapping[_Scope, _Sum], settings: ConversionSettings) -> tuple[float, str]:
+    """Return the least share of typed codes that is no fault, 0 when that cannot be told, and where it comes from."""
+    here, everywhere = usual.get(scope, _NONE), usual.get((), _NONE)
     if settings.min_ratio is not None:
-        bound, words = settings.min_ratio, f"min_ratio is {settings.min_ratio:.0%}"
-    elif usual.attempts >= _LEAST_HISTORY:
-        bound, words = _LOST * usual.ratio, f"{usual.ratio:.0%} is usual"
-    else:
-        return None
-    if _upper_bound(seen) >= bound:
-        return None
-    expected = usual.attempts * share_of_history
-    where = f" to {' '.join(reversed(scope))}" if scope else ""
-    detail = (
-        f"{seen.converted} of {seen.attempts} codes{where} were typed in {format_duration(settings.window)}; {words}"
-    )
-    if usual.attempts >= _LEAST_HISTORY and seen.attempts > _SURGE * expected:
-        return CheckResult(reason=Reason.SMS_PUMPING, detail=f"{detail}; {expected:.0f} codes are usual")
-    if seen.unconverted >= _MOSTLY * (seen.unconverted + seen.unarrived):
-        return CheckResult(
-            reason=Reason.RECEIPTS_FALSE, detail=f"{detail}; {seen.unconverted} are said to have arrived"
-        )
-    return CheckResult(reason=Reason.DELIVERY_FAILING, detail=f"{detail}; {seen.unarrived} did not arrive")
+        return settings.min_ratio, f"min_ratio is {settings.min_ratio:.0%}"
+    if here.attempts >= _LEAST_HISTORY:
+        return _LOW * here.ratio, f"{here.ratio:.0%} is usual"
+    if everywhere.attempts >= _LEAST_HISTORY:
+        return _HARDLY * everywhere.ratio, f"{everywhere.ratio:.0%} is usual elsewhere"
+    return 0.0, ""
 
 
-def _upper_bound(seen: _Sum) -> float:
-    """Return the upper end of the Wilson score interval for the share of typed codes."""
-    n, p, z2 = seen.attempts, seen.ratio, _Z * _Z
-    return (p + z2 / (2 * n) + _Z * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+def _explain(
+    fault: _Fault, usual: Mapping[_Scope, _Sum], windows: float, settings: ConversionSettings
+) -> tuple[Reason, str]:
+    """Return why so few codes are typed; the usual codes are those of so many ``windows``."""
+    seen = fault.seen
+    where = f" to {' '.join(reversed(fault.scope))}" if fault.scope else ""
+    detail = f"{seen.converted} of {seen.attempts} codes{where} were typed in {format_duration(settings.window)}"
+    detail += f"; {fault.words}"
+    if seen.unconverted < _MOSTLY * (seen.unconverted + seen.unarrived):
+        return Reason.DELIVERY_FAILING, f"{detail}; {seen.unarrived} did not arrive"
+    expected = usual.get(fault.scope, _NONE).attempts / windows
+    has_history = usual.get((), _NONE).attempts >= _LEAST_HISTORY
+    if has_history and seen.attempts > _SURGE * expected:
+        return Reason.SMS_PUMPING, f"{detail}; {expected:.0f} codes are usual"
+    return Reason.RECEIPTS_FALSE, f"{detail}; {seen.unconverted} are said to have arrived"
 
 
 def _words(seen: _Sum, settings: ConversionSettings) -> str:

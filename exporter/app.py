@@ -118,7 +118,8 @@ class App:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Wait for the runs under way, then close clients and storage."""
+        """Wait for the runs under way, but for no test message to arrive; then close clients and storage."""
+        self.storage.canaries.stop()
         self._scheduler.stop()
         self._in_force.close()
         self.storage.close()

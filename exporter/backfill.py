@@ -13,11 +13,12 @@ from typing import Final
 
 import msgspec
 
-from checks.clients import MessageLogClient
+from checks.clients import LogPage, MessageLogClient
+from checks.errors import BadResponseError
 from checks.messages import Movement, Receipt
 from checks.messages.windows import Window, read_windows
 
-from .ledger import movement_of
+from .ledger import keyed_hash, movement_of
 from .messages import Messages
 from .openmetrics import History, write_history
 
@@ -64,7 +65,8 @@ def backfill(
     """
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     starts = [(midnight - timedelta(days=ago)).timestamp() for ago in range(days, 0, -1)]
-    spool = _Spool(output.with_name(f"{output.name}.parts"))
+    fingerprint = keyed_hash(messages.key, target).hex()[:8]  # what is spooled is of one target, under one key
+    spool = _Spool(output.with_name(f"{output.name}.{target}-{fingerprint}.parts"))
     spool.read(client, messages.key, starts, on_progress)
     history = History(target, starts[0], midnight.timestamp(), step_seconds)
     warm_until = messages.warm_until(target)
@@ -105,12 +107,22 @@ class _Spool:
         windows = [window for start in starts if (window := self._left(start)) is not None]
         complete, read = len(starts) - len(windows), 0
         on_progress(complete, read)
-        for rest, page in read_windows(client, windows):
+        for rest, page in self._pages(client, windows):
             movements = [movement_of(key, receipt) for receipt in _dated(page.receipts)]
             self._append(rest.since, _Spooled(rest.resume, rest.resume is None, movements))
             complete += rest.resume is None
             read += len(movements)
             on_progress(complete, read)
+
+    def _pages(self, client: MessageLogClient, windows: Sequence[Window]) -> Iterator[tuple[Window, LogPage]]:
+        """Read on. Bookmarks age: days that were begun are begun anew when the log does not know them any more."""
+        try:
+            yield from read_windows(client, windows)
+        except BadResponseError:
+            for window in windows:
+                if window.resume is not None:
+                    self._path(window.since).unlink(missing_ok=True)
+            raise
 
     def movements_of(self, start: float) -> Sequence[Movement]:
         """Return a day's messages, each once, by creation."""

@@ -44,12 +44,21 @@ class CanaryStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._stopping = threading.Event()
         self._handset = threading.Lock()
         self._expected: dict[tuple[str, str], float] = {}  # check and reference -> since when, monotonic
         self._received: dict[tuple[str, str], float] = {}  # check and reference -> seconds after it was expected
         self._probes: defaultdict[str, dict[Route, float]] = defaultdict(dict)  # by check, Unix time
         self._totals: defaultdict[str, _Totals] = defaultdict(_Totals)  # by check
         self._load()
+
+    def stop(self) -> None:
+        """Let no test message be waited for any more."""
+        self._stopping.set()
+
+    def is_stopping(self) -> bool:
+        """See ``checks.canary_desk.CanaryDesk``."""
+        return self._stopping.is_set()
 
     def desk(self, check: str) -> "Desk":
         """Return what one check may use."""
@@ -245,6 +254,10 @@ class Desk:
     def note_probe(self, route: Route, *, at: float) -> None:
         """Note that a suspected route is probed now."""
         self.store.note_probe(self.check, route, at)
+
+    def is_stopping(self) -> bool:
+        """Return whether nothing is waited for any more."""
+        return self.store.is_stopping()
 
     def expect(self, reference: str) -> None:
         """Let the handset's posts be searched for a reference."""

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
 from typing import Final
 
 import requests
@@ -100,6 +101,7 @@ class Forwarder:
 
     def _send_on(self) -> None:
         with requests.Session() as session:
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # nothing is added to what came
             session.trust_env = False  # no proxy and no .netrc between us and the application
             while (post := self._next()) is not None:
                 self._attempt(session, post)

@@ -181,7 +181,7 @@ class Ledger:
                 seconds = max(0.0, receipt.at - created_at)
             if seconds is not None:
                 _count_latency(change.counts, route, receipt.source, seconds)
-        recipient = _recipient_hash(self.key, receipt)
+        recipient = _recipient_hash(self.key, receipt) or (b"" if row is None else row.recipient)
         change.movements.append(
             Movement(
                 id_hash,

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from checks.errors import StorageUnavailableError
-from checks.messages import Confirmation, Movement, Receipt
+from checks.messages import Confirmation, Movement, Receipt, Source
 from checks.messages.book import Reading, Recent
 from checks.messages.detector import Detector, DetectorSettings, Suspicion, Verdict
 from checks.messages.verification import Attempt, Conversion, TypedCode
@@ -44,6 +44,7 @@ CREATE TABLE journal (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL
 _JOURNAL_LIMIT: Final = 20_000  # movements; replaying so many takes less than a second
 _RANK_EVERY: Final = 86_400.0  # seconds, in the log's own time
 _PATIENCE_SECONDS: Final = 120.0  # of the detector with the verification attempts
+_LOG_PATIENCE_SECONDS: Final = 600.0  # without the log, before callbacks alone must do
 _CALLBACK_SLACK: Final = 2.0  # seconds: callbacks overtake each other
 
 
@@ -80,7 +81,6 @@ class _Target:
     known_until: float = 0.0  # Unix time
     journalled: int = 0  # movements
     attempts_until: float | None = None  # Unix time: how far the verification attempts were read
-    typed: list[Confirmation] = field(default_factory=list)  # of attempts whose reading is not at its end
     ranked_at: float = 0.0  # Unix time
     new_routes: set[Route] = field(default_factory=set)
     new_codes: set[str] = field(default_factory=set)
@@ -93,16 +93,17 @@ class Messages:
         """Raises sqlite3.Error and ValueError when the database does not hold what it should."""
         self._database = database
         self._meters = meters
-        self._targets: dict[str, _Target] = {}
+        self._loaded: dict[str, _Target] = {}
+        self._is_replayed = False
         self._settings: Mapping[str, DetectorSettings] = {}
         self._tallies: dict[str, Tally] = {}
         self._load()
 
     def watch(self, settings: Mapping[str, DetectorSettings]) -> None:
-        """Use these settings for the detectors, by target; those of a changed one begin anew with its baseline kept."""
+        """Use these settings for the detectors, by target; what a detector has learnt is kept."""
         with self._database.lock:
             self._settings = dict(settings)
-            for name, target in self._targets.items():
+            for name, target in self._loaded.items():
                 wanted = self._settings_of(name)
                 if wanted != target.settings:
                     target.detector = Detector.load(wanted, target.detector.dump())
@@ -199,15 +200,11 @@ class Messages:
 
         def take(known: _Target, db: sqlite3.Connection) -> verifications.Change:
             change = known.verifications.take(db, attempts, now)
-            known.typed += change.confirmations
-            change.confirmations = []
             if read_until is not None:  # the newest came first: only all of them tell who did not type
-                known.attempts_until = read_until
-                db.execute("INSERT OR REPLACE INTO attempt_readings VALUES (?, ?)", (target, read_until))
-                change.confirmations, known.typed = known.typed, []
+                change.confirmations = known.verifications.told(db, read_until)
             return change
 
-        self._verify(target, take)
+        self._verify(target, take, attempts_until=read_until)
 
     def confirm(self, target: str, codes: Sequence[TypedCode]) -> int:
         """Count what the application tells; return how many are of unknown messages. Raises StorageUnavailableError."""
@@ -224,16 +221,22 @@ class Messages:
             return self._target(target).verifications.conversions(db, since, until)
 
     def _verify(
-        self, name: str, work: Callable[[_Target, sqlite3.Connection], verifications.Change]
+        self,
+        name: str,
+        work: Callable[[_Target, sqlite3.Connection], verifications.Change],
+        *,
+        attempts_until: float | None = None,
     ) -> verifications.Change:
         with self._database.lock:
             known = self._target(name)
             with self._written() as db:
                 change = work(known, db)
-                step = _Input([], change.confirmations, known.known_until, typed_until=known.attempts_until)
+                until = known.attempts_until if attempts_until is None else attempts_until
+                step = _Input([], change.confirmations, known.known_until, typed_until=until)
                 if change.confirmations:
                     self._write_down(db, name, step)
             known.verified.update(change.counts)
+            known.attempts_until = until
             self._tallies.pop(name, None)
             if change.confirmations:
                 self._advance(name, known, step)
@@ -331,13 +334,12 @@ class Messages:
         read for long.
         """
         for name, target in self._targets.items():
-            oldest = min((gap.since for gap in target.reading.gaps), default=target.reading.read_until)
-            if oldest is None and target.known_until:
-                oldest = target.known_until
+            latest = max(target.reading.read_until or 0.0, target.known_until)
+            oldest = min((gap.since for gap in target.reading.gaps), default=latest or None)
             with self._database.transaction() as db:
                 if oldest is not None:
                     ledger.prune(db, name, oldest - ledger.KEPT.total_seconds())
-                    verifications.prune(db, name, oldest)
+                verifications.prune(db, name, target.attempts_until)
                 if target.known_until >= target.ranked_at + _RANK_EVERY:
                     self._rank_operators(db, name, target)
 
@@ -355,10 +357,23 @@ class Messages:
             for name, target in self._targets.items():
                 self._save_detector(name, target)
 
+    @property
+    def _targets(self) -> dict[str, _Target]:
+        """All targets. At the first use, when the settings are known, the journal is replayed into the detectors."""
+        if not self._is_replayed:
+            self._is_replayed = True
+            for name, blob in self._database.writer.execute("SELECT target, input FROM journal ORDER BY id"):
+                self._advance(name, self._of(name), msgspec.msgpack.decode(blob, type=_Input), replayed=True)
+        return self._loaded
+
     def _target(self, name: str) -> _Target:
-        known = self._targets.get(name)
+        _ = self._targets
+        return self._of(name)
+
+    def _of(self, name: str) -> _Target:
+        known = self._loaded.get(name)
         if known is None:
-            known = self._targets[name] = self._build(name, Counts())
+            known = self._loaded[name] = self._build(name, Counts())
         return known
 
     def _build(self, name: str, counts: Counts) -> _Target:
@@ -378,10 +393,12 @@ class Messages:
         return self._settings.get(name) or DetectorSettings()
 
     def _known_until(self, target: _Target, receipts: Sequence[Receipt], known_until: float | None) -> float:
-        """Return until when all is known. Where no log is read, callbacks alone move the time on."""
-        if known_until is None and target.reading.read_until is None and receipts:
-            known_until = max(receipt.at for receipt in receipts) - _CALLBACK_SLACK
-        known_until = known_until or 0.0
+        """Return until when all is known. Where the log is not read, or not any more, callbacks move the time on."""
+        if known_until is None:
+            by_callbacks = [receipt.at for receipt in receipts if receipt.source is Source.CALLBACK]
+            moment = max(by_callbacks, default=0.0) - _CALLBACK_SLACK
+            is_read = target.reading.read_until is not None and moment < target.known_until + _LOG_PATIENCE_SECONDS
+            known_until = 0.0 if is_read else moment
         attempts_until = target.attempts_until
         if attempts_until is not None and known_until - _PATIENCE_SECONDS < attempts_until:
             known_until = min(known_until, attempts_until)  # a code may have been typed, and not be known yet
@@ -398,7 +415,10 @@ class Messages:
             target.detector = Detector(target.settings)
         target.journalled += len(step.movements) + len(step.confirmations) + 1
         if target.journalled >= _JOURNAL_LIMIT and not replayed:
-            self._save_detector(name, target)
+            try:
+                self._save_detector(name, target)
+            except sqlite3.Error as problem:  # what was taken is written: the journal only stays longer
+                self._database.failed(problem)
 
     def _save_detector(self, name: str, target: _Target) -> None:
         with self._database.transaction() as db:
@@ -433,17 +453,17 @@ class Messages:
     def _load(self) -> None:
         db = self._database.writer
         for name, counts in ledger.load(db).items():
-            self._targets[name] = self._build(name, counts)
+            self._loaded[name] = self._build(name, counts)
         for name, verified in verifications.load(db).items():
-            self._target(name).verified = verified
+            self._of(name).verified = verified
+        for name, read_until in db.execute("SELECT target, read_until FROM attempt_readings"):
+            self._of(name).attempts_until = read_until
         for name, reading in db.execute("SELECT target, reading FROM readings"):
-            self._target(name).reading = msgspec.json.decode(reading, type=Reading)
+            self._of(name).reading = msgspec.json.decode(reading, type=Reading)
         for name, state in db.execute("SELECT target, state FROM detectors"):
-            target = self._target(name)
+            target = self._of(name)
             target.known_until, dump = msgspec.msgpack.decode(state, type=tuple[float, bytes])
             target.detector = Detector.load(target.settings, dump)
-        for name, blob in db.execute("SELECT target, input FROM journal ORDER BY id"):
-            self._advance(name, self._target(name), msgspec.msgpack.decode(blob, type=_Input), replayed=True)
 
 
 _LATENCY_QUANTILE: Final = 0.9  # operators' own contracts are written for 90 % of the traffic

@@ -44,6 +44,7 @@ CREATE TABLE verification_counts (
     target TEXT NOT NULL, country TEXT NOT NULL, result TEXT NOT NULL, total INTEGER NOT NULL,
     PRIMARY KEY (target, country, result)
 ) WITHOUT ROWID;
+CREATE TABLE typed_codes (target TEXT NOT NULL, recipient BLOB NOT NULL, at REAL NOT NULL);
 CREATE TABLE attempt_readings (target TEXT PRIMARY KEY, read_until REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE canaries (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, day TEXT NOT NULL, recipient BLOB NOT NULL,

@@ -73,7 +73,7 @@ def parse_labels(given: Iterable[str]) -> Sequence[tuple[str, str]]:
     labels = {}
     for text in given:
         name, is_there, value = text.partition("=")
-        if not is_there or not _LABEL.fullmatch(name) or name in _OWN_LABELS:
+        if not is_there or not _LABEL.fullmatch(name) or name.startswith("__") or name in _OWN_LABELS:
             msg = f"--label {text}: must be name=value, the name not one of {', '.join(sorted(_OWN_LABELS))}"
             raise LabelError(msg)
         labels[name] = value

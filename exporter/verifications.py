@@ -27,6 +27,7 @@ CREATE TABLE verification_counts (
     target TEXT NOT NULL, country TEXT NOT NULL, result TEXT NOT NULL, total INTEGER NOT NULL,
     PRIMARY KEY (target, country, result)
 ) WITHOUT ROWID;
+CREATE TABLE typed_codes (target TEXT NOT NULL, recipient BLOB NOT NULL, at REAL NOT NULL);
 CREATE TABLE attempt_readings (target TEXT PRIMARY KEY, read_until REAL NOT NULL) WITHOUT ROWID;
 """
 
@@ -90,7 +91,19 @@ class Verifications:
                 result = Result.UNCONVERTED if attempt.has_arrived else Result.UNARRIVED
             change.add(attempt.created_at, attempt.country, operator, result)
         self._write(db, change)
+        db.executemany(
+            "INSERT INTO typed_codes VALUES (?, ?, ?)",
+            [(self.target, told.recipient, told.at) for told in change.confirmations],
+        )
+        change.confirmations = []
         return change
+
+    def told(self, db: sqlite3.Connection, read_until: float) -> list[Confirmation]:
+        """End a reading of the attempts: return all that it told of typed codes. Raises sqlite3.Error."""
+        db.execute("INSERT OR REPLACE INTO attempt_readings VALUES (?, ?)", (self.target, read_until))
+        rows = db.execute("SELECT recipient, at FROM typed_codes WHERE target = ?", (self.target,)).fetchall()
+        db.execute("DELETE FROM typed_codes WHERE target = ?", (self.target,))
+        return [Confirmation(recipient, at) for recipient, at in rows]
 
     def confirm(self, db: sqlite3.Connection, codes: Iterable[TypedCode]) -> Change:
         """Count what the application tells, each code once. Raises sqlite3.Error."""
@@ -169,8 +182,16 @@ def load(db: sqlite3.Connection) -> dict[str, Counter[tuple[str, str]]]:
     return dict(loaded)
 
 
-def prune(db: sqlite3.Connection, target: str, now: float) -> None:
-    """Forget what no reading will bring again. ``now`` is the log's own time. Raises sqlite3.Error."""
+def prune(db: sqlite3.Connection, target: str, read_until: float | None) -> None:
+    """Forget what no reading will bring again; ``read_until`` is how far the attempts are read (Unix time).
+
+    Where none are read, the latest code that the application told of is the time. Raises sqlite3.Error.
+    """
+    now = read_until
+    if now is None:
+        (now,) = db.execute("SELECT max(created_at) FROM verifications WHERE target = ?", (target,)).fetchone()
+    if now is None:
+        return
     db.execute("DELETE FROM verifications WHERE target = ? AND created_at < ?", (target, now - KEPT_SECONDS))
     hour = (now - KEPT_HOURS_SECONDS) // _HOUR
     db.execute("DELETE FROM verification_hours WHERE target = ? AND hour < ?", (target, hour))

@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from checks.canary import CanarySettings, check_canary
+from checks.canary_desk import Limits, Refusal
 from checks.canary_probe import choose_probe
 from checks.clients import CanaryStatus
 from checks.errors import DeadlineExceededError, ProviderError
@@ -404,3 +405,15 @@ def test_nothing_is_probed_unless_it_is_wanted() -> None:
 def test_settings_that_cannot_be_meant_are_refused(given: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         settings(**given)
+
+
+def test_the_end_of_the_process_waits_for_no_message_which_is_spent_all_the_same() -> None:
+    storage = Storage.in_memory(Meters())
+    client = Phone((Status.SENT,), on_send=lambda _: storage.canaries.stop())
+    result = check(client, storage.past("canary", "twilio", NOW), settings(final_within="1s"))
+    assert (len(client.sent), client.asked) == (1, 0)
+    assert result.detail == "no test message yet: the exporter ended before its answer came"
+    desk, limits = storage.canaries.desk("canary"), Limits(max_sends=1, max_cost=1.0, currency="USD")
+    later = NOW_UNIX + 599
+    assert desk.reserve(PHONE, 0.05, limits, now=later, busy_until=later) is Refusal.IN_FLIGHT
+    assert desk.reserve(OTHER_PHONE, 0.05, limits, now=later, busy_until=later) is Refusal.SENDS

@@ -5,10 +5,12 @@ from itertools import takewhile
 
 import pytest
 
+from checks.messages import Confirmation
 from checks.messages.detector import Detector, DetectorSettings, Scope, Verdict
 from checks.reason import Reason
 from tests.bench.detect import DirectPath
 from tests.bench.traffic import DAY, EPOCH, HOUR, Fault, Kind, Operator, Poll, Traffic, World
+from tests.test_detector_sessions import keyed, movement
 
 WORLD = World(3, messages_a_day=4000, countries=3, operators=6)
 LEARNED_DAYS = 3
@@ -155,6 +157,40 @@ def test_a_fault_is_over_soon_after_messages_arrive_again(learned: bytes) -> Non
     assert not path.detector.verdicts()
 
 
+def test_a_fault_that_is_over_leaves_no_wider_one_behind(learned: bytes) -> None:
+    path = DirectPath(Detector.load(DetectorSettings(), learned))
+    for poll in polls(at_operator(Kind.BLOCK), LATER, LATER + 8 * HOUR):
+        path.take(poll)
+    (verdict,) = path.detector.verdicts()
+    wider = [reading for reading in path.detector.readings() if reading.scope is not Scope.OPERATOR]
+    assert any(max(reading.scores.values()) > reading.threshold for reading in wider)
+    for poll in polls(None, LATER + 8 * HOUR, LATER + 10 * HOUR, "after"):
+        path.take(poll)
+        assert all(each.scope is verdict.scope for each in path.detector.verdicts())
+
+
+def test_a_new_operator_that_loses_receipts_is_given_time(learned: bytes) -> None:
+    detector = Detector.load(DetectorSettings(), learned)
+    for number in range(100):
+        at = LATER + number * 400.0
+        recipient = f"newcomer {number}"
+        detector.advance(
+            [
+                movement(
+                    f"{number}",
+                    recipient,
+                    at,
+                    delivered_after=5.0 if number % 2 else None,
+                    country=BIGGEST.country,
+                    operator="newcomer",
+                )
+            ],
+            confirmations=[Confirmation(keyed(recipient), at + 20)] if number % 5 else [],
+            known_until=at + 300,
+        )
+        assert not detector.verdicts()
+
+
 def test_a_fault_of_days_does_not_become_normal(learned: bytes) -> None:
     path = DirectPath(Detector.load(DetectorSettings(), learned))
     for poll in polls(at_operator(Kind.BLOCK), LATER, LATER + 3 * DAY):
@@ -211,8 +247,6 @@ def test_a_new_detector_says_nothing_on_its_first_day() -> None:
 
 @pytest.mark.parametrize("change", [lambda operator: operator, lambda _: "brand new"])
 def test_one_client_alone_never_brings_a_verdict(learned: bytes, change: Callable[[str], str]) -> None:
-    from tests.test_detector_sessions import movement
-
     detector = Detector.load(DetectorSettings(), learned)
     for attempt in range(200):
         at = LATER + attempt * 400.0

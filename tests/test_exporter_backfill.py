@@ -66,6 +66,11 @@ class DayLog:
         )
 
 
+def parts_of(folder: Path) -> Path:
+    (parts,) = folder.glob("out.om.twilio-*.parts")
+    return parts
+
+
 MESSAGES = [
     *(logged(n, FIRST_DAY + n * HOUR) for n in range(6)),
     *(logged(100 + n, FIRST_DAY + 30 * HOUR + n, Status.UNDELIVERED) for n in range(4)),
@@ -132,7 +137,7 @@ def test_a_line_cut_off_by_a_kill_is_read_again(storage: Storage, tmp_path: Path
     output = tmp_path / "out.om"
     with pytest.raises(UnreachableError):
         run(DayLog(MESSAGES, pages_before_failure=3), storage, output)
-    parts = sorted((tmp_path / "out.om.parts").iterdir())
+    parts = sorted(parts_of(tmp_path).iterdir())
     parts[0].write_bytes(parts[0].read_bytes()[:-20])
     assert run(DayLog(MESSAGES), storage, output).messages == 10
 
@@ -140,7 +145,7 @@ def test_a_line_cut_off_by_a_kill_is_read_again(storage: Storage, tmp_path: Path
 def test_what_is_spooled_holds_neither_ids_nor_numbers(storage: Storage, tmp_path: Path) -> None:
     with pytest.raises(UnreachableError):
         run(DayLog(MESSAGES, pages_before_failure=3), storage, tmp_path / "out.om")
-    spooled = b"".join(path.read_bytes() for path in (tmp_path / "out.om.parts").iterdir())
+    spooled = b"".join(path.read_bytes() for path in parts_of(tmp_path).iterdir())
     assert b"delivered" in spooled
     assert not any(one.message_id.encode() in spooled or one.recipient.encode() in spooled for one in MESSAGES)
 

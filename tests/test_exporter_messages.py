@@ -14,6 +14,7 @@ from prometheus_client import generate_latest
 
 from checks.messages import Receipt, Source, Status, reached
 from checks.messages.book import Reading
+from checks.messages.detector import DetectorSettings
 from checks.messages.verification import Attempt
 from checks.reason import Reason
 from exporter import config
@@ -391,3 +392,63 @@ def test_verifications_survive_a_restart_and_count_once(tmp_path: Path) -> None:
         assert tally.verifications == {("DE", "converted"): 5, ("DE", "unconverted"): 5}
         assert storage.book("twilio").attempts_read_until() == NOW_UNIX
         storage.close()
+
+
+def test_typed_codes_of_a_reading_that_a_kill_cut_off_are_told_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    storage = Storage.open(path, Meters())
+    storage.book("twilio").take_attempts([attempt(1, created_at=NOW_UNIX - 60)], now=NOW_UNIX)
+    storage = reopened_after_kill(storage, path)
+    page = [attempt(1, created_at=NOW_UNIX - 60)]
+    storage.book("twilio").take_attempts(page, now=NOW_UNIX)
+    storage.book("twilio").take_attempts((), now=NOW_UNIX, read_until=NOW_UNIX)
+    (journalled,) = storage._db.execute("SELECT input FROM journal").fetchone()
+    assert msgspec.msgpack.decode(journalled)[1]  # the confirmation
+    storage.close()
+
+
+def test_codes_are_counted_once_while_the_attempts_lag_behind_the_log(storage: Storage) -> None:
+    book, lag = storage.book("twilio"), 5 * 86_400
+    book.take([receipt(1)], reading=Reading(read_until=NOW_UNIX), known_until=NOW_UNIX)
+    for _ in range(2):
+        old = [attempt(1, created_at=NOW_UNIX - lag)]
+        book.take_attempts(old, now=NOW_UNIX, read_until=NOW_UNIX - lag)
+        storage.messages.prune()
+    assert storage.snapshot().tallies["twilio"].verifications == {("DE", "converted"): 1}
+
+
+def test_a_restart_knows_how_far_the_attempts_were_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    storage = Storage.open(path, Meters())
+    storage.book("twilio").take_attempts((), now=NOW_UNIX, read_until=NOW_UNIX)
+    storage.close()
+    storage = Storage.open(path, Meters())
+    book = storage.book("twilio")
+    book.take([], reading=Reading(read_until=NOW_UNIX), known_until=NOW_UNIX + 60)
+    assert storage.messages.known_until("twilio") == NOW_UNIX
+    storage.close()
+
+
+def test_a_replay_has_the_settings_of_the_detector(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    wanted = {"twilio": DetectorSettings.model_validate({"second_look": "10m", "session": "20m"})}
+    storage = Storage.open(path, Meters())
+    storage.messages.watch(wanted)
+    for minute in range(0, 600, 10):
+        at = NOW_UNIX + 60 * minute
+        late = msgspec.structs.replace(receipt(minute), created_at=at, at=at + 400)
+        storage.book("twilio").take([late], known_until=at + 600)
+    before = storage.messages.evidence()["twilio"]
+    storage = reopened_after_kill(storage, path)
+    storage.messages.watch(wanted)
+    assert storage.messages.evidence()["twilio"] == before
+    storage.close()
+
+
+def test_callbacks_move_the_time_on_when_the_log_is_not_read_any_more(storage: Storage) -> None:
+    book = storage.book("twilio")
+    book.take([], reading=Reading(read_until=NOW_UNIX), known_until=NOW_UNIX)
+    book.take([callback(1, Status.DELIVERED, NOW_UNIX + 300)])
+    assert storage.messages.known_until("twilio") == NOW_UNIX
+    book.take([callback(2, Status.DELIVERED, NOW_UNIX + 1000)])
+    assert storage.messages.known_until("twilio") == NOW_UNIX + 998

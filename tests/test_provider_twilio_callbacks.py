@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from twilio.request_validator import RequestValidator
 
 from checks.callbacks import Callback, CallbackOutcome, CallbackRefusedError
@@ -203,6 +204,25 @@ def test_a_shared_key_signs_with_sha256(client: TwilioClient) -> None:
     assert outcome is CallbackOutcome.BAD_SIGNATURE
 
 
+def by_key(**callbacks: Any) -> TwilioSettings:
+    """Return the settings of an account that is asked with an API key."""
+    return TwilioSettings.model_validate(
+        {
+            "type": "twilio",
+            "account_sid": ACCOUNT_SID,
+            "api_key": "SK" + "0" * 32,
+            "api_key_secret": Secret("the secret of an API key"),
+            "callbacks": {"public_url": PUBLIC_URL, **callbacks},
+        }
+    )
+
+
+def test_beside_an_api_key_the_auth_token_signs_callbacks() -> None:
+    assert len(read(TwilioClient(by_key(auth_token=Secret(AUTH_TOKEN))), form())) == 1
+    with pytest.raises(ValidationError, match=r"needs callbacks\.auth_token beside an API key"):
+        by_key()
+
+
 def test_what_is_not_genuine_is_refused(client: TwilioClient) -> None:
     body, headers = signed_form(form())
     forged = {**lower(headers), "x-twilio-signature": "AAAA"}
@@ -235,9 +255,9 @@ def test_events_tell_the_time_in_milliseconds_and_the_operator(client: TwilioCli
 def test_a_ported_number_counts_for_the_operator_that_has_it_now(client: TwilioClient) -> None:
     many = [event(n, "SENT", "2026-11-24T12:00:00Z", to=f"+447700900{n:03d}", mcc="234", mnc="98") for n in range(3)]
     assert {one.operator for one in read_events(client, *many)} == {"23498"}  # a plan without a name
-    own = [event(n, "SENT", "2026-11-24T12:00:00Z", to=f"+4915112{n:06d}", mcc="262", mnc="01") for n in range(3)]
+    own = [event(n, "SENT", "2026-11-24T12:00:00Z", to=f"+4915112{n:06d}", mcc="262", mnc="01") for n in range(20)]
     ported = event(9, "SENT", "2026-11-24T12:00:00Z", to="+491520123456", mcc="262", mnc="01")
-    assert [one.operator for one in read_events(client, *own, ported)] == ["T-Mobile"] * 4
+    assert [one.operator for one in read_events(client, *own, ported)] == ["T-Mobile"] * 21
 
 
 def test_events_of_other_kinds_say_nothing(client: TwilioClient) -> None:

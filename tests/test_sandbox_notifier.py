@@ -46,6 +46,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.posts.append((self.path, dict(self.headers.items()), body))
                 self.send_response(receiver.answers.pop(0) if receiver.answers else 204)
+                self.send_header("Location", f"{receiver.origin}/elsewhere")
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
@@ -320,6 +321,15 @@ def test_a_post_that_failed_comes_again_with_the_same_token_and_not_for_ever(
     assert sorted(tokens.values()) == attempts
 
 
+def test_a_redirect_is_not_followed(receiver: Receiver, clock: Clock) -> None:
+    receiver.answers = [307, 302]
+    with Sandbox(clock=clock, speed=0.001, history_hours=0) as sandbox:
+        send(sandbox, StatusCallback=receiver.url)
+        clock.now += 300
+        settle(receiver, 2)
+    assert [path for path, _, _ in receiver.posts] == ["/hook", "/hook"]
+
+
 def test_a_refusal_is_final(receiver: Receiver, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     monkeypatch.setattr(outbox, "PAUSES_SECONDS", (0.01, 0.01))
     receiver.answers = [403, 404]
@@ -451,3 +461,12 @@ def test_messages_of_a_burst_are_posted_about_too(receiver: Receiver, clock: Clo
         settle(receiver, 40)
     numbers = sorted({int(form["To"]) for form in receiver.forms() if form["To"].startswith("+234803")})
     assert sum(after - before == 1 for before, after in pairwise(numbers)) >= 30
+
+
+@pytest.mark.parametrize("fault", ["sms_pumping", "operator_blocking"])
+def test_nothing_is_posted_about_the_time_before_the_start(receiver: Receiver, clock: Clock, fault: str) -> None:
+    wanted = Notifications(callback_url=receiver.url, event_url=receiver.url)
+    with Sandbox(clock=clock, faults=[fault], notifications=wanted) as sandbox:
+        assert len(log_of(sandbox)) > 50
+        settle(receiver, 0)
+    assert receiver.posts == []

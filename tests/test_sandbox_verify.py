@@ -195,6 +195,24 @@ def test_codes_are_typed_some_seconds_after_they_arrive_and_only_then(user: User
     assert failed.isdisjoint(each["sid"] for each in typed)
 
 
+def test_a_client_types_no_code_that_took_more_than_two_minutes(user: User) -> None:
+    user.sandbox.set_fault("delivery_slow")
+    user.clock.now += 90 * MINUTE
+    receipt = 5.0  # at the most, from the phone to the log, whose times are whole seconds
+    path = f"/2010-04-01/Accounts/{user.sandbox.credentials.account_sid}/Messages.json"
+    delivered = [each for each in user.get(path, PageSize=1000).json()["messages"] if each["status"] == "delivered"]
+    late = {f"VL{each['sid'][2:]}" for each in delivered if seconds_of(each) > 2 * MINUTE + receipt}
+    typed = {each["sid"] for each in user.attempts() if each["conversion_status"] == "converted"}
+    assert len(late) > 20
+    assert typed
+    assert typed.isdisjoint(late)
+
+
+def seconds_of(message: dict[str, Any]) -> float:
+    updated, created = (parsedate_to_datetime(message[name]) for name in ("date_updated", "date_created"))
+    return (updated - created).total_seconds()
+
+
 def test_an_attempt_tells_the_operator_by_name_and_by_codes(user: User) -> None:
     user.sandbox.set_fault("operator_blocking", Place("GB", "EE"))
     user.clock.now += 10 * MINUTE

@@ -85,6 +85,13 @@ def test_what_is_not_of_the_shape_is_refused(listener: Listener, body: bytes) ->
     assert answer.json() == {"error": 'the body must be JSON such as {"text": "…"}'}
 
 
+def test_a_token_may_have_letters_of_any_language(listener: Listener) -> None:
+    known = listener.app.config.checks["canary"]
+    foreign = replace(known, settings=known.settings.model_copy(update={"receive_token": Secret("schlüssel-密")}))
+    listener.app.config = replace(listener.app.config, checks={**listener.app.config.checks, "canary": foreign})
+    assert listener.post({"text": TEXT}, token="schlüssel-密").status_code == 204
+
+
 @pytest.mark.parametrize("token", ["", "wrong", TOKEN + "x", "ü", TOKEN.upper()])
 def test_only_the_token_opens_it(listener: Listener, token: str) -> None:
     assert listener.post({"text": TEXT}, token=token).status_code == 401

@@ -67,7 +67,7 @@ class Account:
             messages_a_day=MESSAGES_A_DAY * speed,
             micros_a_day=self.world.spend_micros_a_day,
         )
-        self.wallet.record(self._seen(self.world.advance(now)))  # paid for before the opening balance
+        self.wallet.record(self._seen(self._create(now)))  # paid for before the opening balance
         self.on_created: Callable[[Sequence[Message]], None] = lambda _: None
         self._numbers = (
             self._rent(credentials.long_code, "local", "codes, long code"),
@@ -139,11 +139,7 @@ class Account:
 
     def advance(self, now: float) -> None:
         """Let the traffic reach that time, and pay for it."""
-        created = self.world.advance(now)
-        if not self.is_subaccount:
-            for period in self.switches.periods("sms_pumping"):
-                created += self.world.pump(period.place, since=period.since, until=min(period.until, now))
-        self._enter(created)
+        self._enter(self._create(now))
 
     def submit(
         self,
@@ -175,6 +171,13 @@ class Account:
     def messages(self, *, before: Message | None = None) -> Iterator[Message]:
         """Yield the messages as they are seen, the newest first; `before` is where to go on."""
         return self._seen(self.world.newest_first(before=before))
+
+    def _create(self, now: float) -> list[Message]:
+        created = self.world.advance(now)
+        if not self.is_subaccount:
+            for period in self.switches.periods("sms_pumping"):
+                created += self.world.pump(period.place, since=period.since, until=min(period.until, now))
+        return created
 
     def _enter(self, messages: Iterable[Message]) -> None:
         seen = list(self._seen(messages))

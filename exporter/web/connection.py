@@ -19,6 +19,7 @@ class Limits:
     answer_seconds: float = 60.0  # from a complete request until the client has taken the answer
     keep_alive_seconds: int = 75  # between requests: longer than usual scrape intervals, so scrapers stay connected
     request_bytes: int = 64 * 1024
+    body_bytes: int = 256 * 1024  # on top, once the header is complete
     connections: int = 256
 
 
@@ -42,6 +43,7 @@ class Connection(HttpToolsProtocol):
         self._since = 0.0  # the loop's time when the last deadline was set
         self._incomplete = False  # a request has begun and not ended
         self._received_bytes = 0  # of the present request
+        self._limit_bytes = self.limits.request_bytes  # of the present request
         self._draining = False  # answered, and the client has not read it all
 
     @property
@@ -71,7 +73,7 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._received_bytes > self.limits.request_bytes:
+        if self._received_bytes > self._limit_bytes:
             self._refuse()
         elif self._deadline is None:  # uvicorn has just stopped its own clock, that of keep-alive
             self._expect_within(self.limits.request_seconds)
@@ -81,11 +83,17 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._incomplete = True
 
+    def on_headers_complete(self) -> None:
+        """Allow for a body."""
+        super().on_headers_complete()
+        self._limit_bytes = self.limits.request_bytes + self.limits.body_bytes
+
     def on_message_complete(self) -> None:
         """Expect the client to take its answer."""
         super().on_message_complete()
         self._incomplete = False
         self._received_bytes = 0
+        self._limit_bytes = self.limits.request_bytes
         if not self._is_answered():
             self._expect_within(self.limits.answer_seconds)
 

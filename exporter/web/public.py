@@ -113,6 +113,8 @@ class PublicSite:
             return receipts
         if isinstance(receipts, Defect):
             return CallbackOutcome.MALFORMED
+        if client.forward_to is not None:  # whatever becomes of it here, the application is to have it
+            self._forwarder.send(target, client.forward_to, callback.query, headers, body)
         if receipts:
             try:
                 kept = await self._intake.keep(target, receipts)
@@ -120,8 +122,6 @@ class PublicSite:
                 return CallbackOutcome.OVERLOADED
             if not kept:
                 return CallbackOutcome.STORAGE_UNAVAILABLE
-        if client.forward_to is not None:
-            self._forwarder.send(target, client.forward_to, callback.query, headers, body)
         return CallbackOutcome.ACCEPTED if receipts else CallbackOutcome.IGNORED
 
 

@@ -40,7 +40,7 @@ def received_routes(config: Callable[[], Config], canaries: CanaryStore) -> Sequ
             return JSONResponse({"error": "no such canary check, or it has no receive_token"}, 404)
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         token = check.settings.receive_token.reveal().encode()
-        if not hmac.compare_digest(given.strip().encode(), token) or scheme.lower() != "bearer":
+        if not hmac.compare_digest(given.strip().encode("latin-1"), token) or scheme.lower() != "bearer":
             return JSONResponse({"error": "Authorization must be Bearer with the check's receive_token"}, 401)
         try:
             posted = _received.decode(await request.body())

@@ -7,8 +7,7 @@ import msgspec
 _SMALLEST: Final = 8192  # recipients in the first filter; each further one holds twice as many, up to the largest
 _LARGEST: Final = 2_097_152
 _MOST_BYTES: Final = 8_000_000  # in all filters
-_BITS_EACH: Final = 10  # with four hashes: 1.2 % of strangers look familiar
-_HASHES: Final = 4
+_BITS_EACH: Final = 10  # with the four hashes of each: 1.2 % of strangers look familiar
 
 
 class Filter(msgspec.Struct):
@@ -62,9 +61,9 @@ def _new(capacity: int) -> Filter:
     return Filter(capacity, bytearray(capacity * _BITS_EACH // 8))
 
 
-def _places(recipient: bytes, target: Filter) -> list[int]:
+def _places(recipient: bytes, target: Filter) -> tuple[int, ...]:
     """Return bit numbers by double hashing (Kirsch and Mitzenmacher 2006); a keyed hash is random enough."""
-    first = int.from_bytes(recipient[:8], "little")
-    second = int.from_bytes(recipient[8:16], "little") | 1
+    place = int.from_bytes(recipient[:8], "little")
+    step = int.from_bytes(recipient[8:16], "little") | 1
     size = len(target.bits) * 8
-    return [(first + turn * second) % size for turn in range(_HASHES)]
+    return place % size, (place + step) % size, (place + 2 * step) % size, (place + 3 * step) % size

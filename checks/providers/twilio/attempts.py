@@ -12,20 +12,23 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
+from phonenumbers import SUPPORTED_REGIONS
 
 from ...errors import BadResponseError
-from ...messages import UNKNOWN_OPERATOR
+from ...messages import UNKNOWN_COUNTRY, UNKNOWN_OPERATOR
 from ...messages.operator import operator_by_mcc_mnc, operator_label, origin_of
-from ...messages.verification import Attempt
+from ...messages.verification import CODE_LIFE_SECONDS, Attempt
 from ..http import Reply
 from ..limiter import RateLimiter
 from ..observer import Observer
+from .log import Seen
 from .sdk import PAGE_SIZE
 
 PATH: Final = "/v2/Attempts"
 REQUESTS_A_MINUTE: Final = 90
 
 _SID: Final = re.compile(r"VL[0-9a-fA-F]{32}")
+_E164: Final = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 _TOKEN: Final = re.compile(r"[\w.=-]{1,256}", re.ASCII)
 _MOST_PAGES: Final = 1000
 _SOME_ROWS: Final = 5
@@ -45,26 +48,30 @@ class Attempts:
         self._ask = ask
         self._limiter = limiter
         self._observer = observer
+        self._unreadable = Seen()
 
     def read(self, *, since: float, until: float) -> Iterator[Sequence[Attempt]]:
-        """Yield the attempts by SMS created between two moments (Unix time), page by page, the newest first.
+        """Yield the attempts by SMS created from ``since`` on and before ``until`` (Unix time), page by page.
 
-        One that cannot be understood is left out and told to the observer. Raises ProviderError.
+        The filters are not documented to include their bounds, and go by the second: a second more is asked for on
+        either side, and what is too much is cut away here. One that cannot be understood is left out and told to
+        the observer, once. Raises ProviderError.
         """
         query = {
             "PageSize": str(PAGE_SIZE),
             "Channel": "sms",
-            "DateCreatedAfter": _iso(since),
-            "DateCreatedBefore": _iso(until),
+            "DateCreatedAfter": _iso(since - 1),
+            "DateCreatedBefore": _iso(until + 1),
         }
         seen: set[str] = set()
         for _ in range(_MOST_PAGES):
             self._limiter.wait(monotonic() + _PATIENCE_SECONDS)
             page = _decode(self._ask(urlencode(query)).body)
-            attempts = [attempt for row in page.attempts if (attempt := self._attempt(row)) is not None]
-            if not attempts and len(page.attempts) >= _SOME_ROWS:
+            rows = [row for row in page.attempts if _is_sms(row)]
+            attempts = [attempt for row in rows if (attempt := self._attempt(row)) is not None]
+            if not attempts and len(rows) >= _SOME_ROWS:
                 raise BadResponseError("Twilio's verification attempts cannot be understood")
-            yield attempts
+            yield [attempt for attempt in attempts if since <= attempt.created_at < until]
             following = _next(page.meta)
             if following is None:
                 return
@@ -78,7 +85,9 @@ class Attempts:
         try:
             return _parse(row)
         except BadResponseError:
-            self._observer.message_unreadable()
+            sid = row.get("sid")  # an attempt is read again until it is decided
+            if self._unreadable.add(sid if isinstance(sid, str) and _SID.fullmatch(sid) else row):
+                self._observer.message_unreadable()
             return None
 
 
@@ -89,6 +98,11 @@ def _decode(body: bytes) -> _Page:
         raise BadResponseError("Twilio's answer is not of the documented shape") from None
 
 
+def _is_sms(row: dict[str, Any]) -> bool:
+    channel = row.get("channel")
+    return not isinstance(channel, str) or channel.lower() == "sms"
+
+
 def _parse(row: dict[str, Any]) -> Attempt:
     sid, status, data = row.get("sid"), row.get("conversion_status"), row.get("channel_data")
     is_sound = isinstance(sid, str) and _SID.fullmatch(sid) and isinstance(data, dict)
@@ -96,17 +110,28 @@ def _parse(row: dict[str, Any]) -> Attempt:
         raise BadResponseError("an attempt is not of the documented shape")
     assert isinstance(data, dict)  # noqa: S101  # for the type checker
     recipient = data.get("to")
-    number = recipient if isinstance(recipient, str) and recipient[1:].isdigit() and recipient.isascii() else ""
+    number = recipient if isinstance(recipient, str) and _E164.fullmatch(recipient) else ""
     country, operator_by_plan = origin_of(number)
+    created_at = _parse_time(row.get("date_created"))
     return Attempt(
         attempt_id=str(sid),
-        created_at=_parse_time(row.get("date_created")),
-        converted_at=_parse_time(row.get("date_updated")) if status == "converted" else None,
+        created_at=created_at,
+        converted_at=_converted_at(row, created_at) if status == "converted" else None,
         has_arrived=data.get("message_status") in ("delivered", "read"),
         recipient=number,
-        country=country,
+        country=_country(data) if country == UNKNOWN_COUNTRY else country,
         operator=_operator(data, operator_by_plan),
     )
+
+
+def _converted_at(row: dict[str, Any], created_at: float) -> float:
+    """Return when the code was typed, at the latest: an attempt also changes when its message does."""
+    return min(max(created_at, _parse_time(row.get("date_updated"))), created_at + CODE_LIFE_SECONDS)
+
+
+def _country(data: dict[str, Any]) -> str:
+    country = data.get("country")
+    return country if isinstance(country, str) and country in SUPPORTED_REGIONS else UNKNOWN_COUNTRY
 
 
 def _operator(data: dict[str, Any], by_plan: str) -> str:

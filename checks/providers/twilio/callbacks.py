@@ -29,6 +29,8 @@ _MOST_EVENTS: Final = 1000
 _EVENTS: Final = "com.twilio.messaging.message."
 _MOST_SECONDS_APART: Final = 2 * 86_400.0  # an event and its arrival: later is a replay, earlier is no time at all
 _CHANNEL: Final = ":"  # "whatsapp:+49…"
+_MANY: Final = 20  # messages, before a network has a name of its own
+_MOSTLY: Final = 0.6  # of them
 _FAILURES: Final = (Status.UNDELIVERED, Status.FAILED)
 _BEGINNING: Final = frozenset({"accepted", "queued"})  # their events tell when the message came about
 
@@ -73,7 +75,11 @@ class _Networks:
         names = self._names.setdefault(network, Counter())
         if by_plan != UNKNOWN_OPERATOR and (by_plan in names or len(names) < self._MOST):
             names[by_plan] += 1
-        return max(names, key=lambda name: names[name], default=network)
+        told = names.total()
+        name = max(names, key=lambda each: names[each], default=network)
+        if told >= _MANY and names[name] >= _MOSTLY * told:
+            return name
+        return network if by_plan == UNKNOWN_OPERATOR else by_plan
 
 
 class Callbacks:

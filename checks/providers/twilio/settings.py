@@ -70,5 +70,7 @@ class TwilioSettings(ProviderSettings):
         if by_key != (not by_token, not by_token):
             raise PydanticCustomError("credentials", "needs either auth_token, or api_key and api_key_secret")
         if self.callbacks is not None and self.auth_token is None and self.callbacks.auth_token is None:
-            raise PydanticCustomError("credentials", "callbacks need auth_token beside an API key: it signs them")
+            raise PydanticCustomError(
+                "credentials", "needs callbacks.auth_token beside an API key: the Auth Token signs callbacks"
+            )
         return self
