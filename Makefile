@@ -5,7 +5,7 @@
 .PHONY: help demo test check bench bench-detect golden clean programs-demo programs-test
 
 ARGS ?=
-PYTEST_ARGS ?= -n 2 --dist loadgroup
+PYTEST_ARGS ?= -n 3 --dist loadgroup
 PYTHON ?=
 export PYTHON
 

@@ -22,7 +22,7 @@ from .settings import CheckSettings, Count, Number, Seconds, between, format_dur
 class DeliverySettings(CheckSettings, ReadingSettings):
     """What counts as failing, slow and silent."""
 
-    interval: Annotated[Seconds, between("100ms", "7d")] = Field(30.0, description="time between runs")
+    interval: Annotated[Seconds, between("100ms", "7d")] = Field(20.0, description="time between runs")
     window: Annotated[Seconds, between("1m", "6h")] = Field(
         1800.0, description="messages younger than this are judged together"
     )

@@ -84,6 +84,7 @@ class Chain:
     sandbox: Sandbox
     exporter_url: str
     prometheus_url: str
+    checks: int  # how many are configured
 
     def query(self, promql: str) -> list[dict[str, Any]]:
         answer = requests.get(f"{self.prometheus_url}/api/v1/query", params={"query": promql}, timeout=5).json()
@@ -92,7 +93,7 @@ class Chain:
         return result
 
     def all_pass(self) -> bool:
-        return len(self.query("twofa_check_success == 1")) == len(KINDS)
+        return len(self.query("twofa_check_success == 1")) == self.checks
 
 
 def quick(config: Path) -> None:
@@ -136,7 +137,8 @@ def chained(folder: Path, *, speed: float, history_hours: float, prepare: Callab
             with running(command, folder / "prometheus.log"):
                 url = f"http://127.0.0.1:{prometheus_port}"
                 wait_for(lambda: answers(f"{url}/-/ready"))
-                made = Chain(sandbox, exporter_url, url)
+                checks = len(yaml.safe_load(config.read_text())["checks"])
+                made = Chain(sandbox, exporter_url, url, checks)
                 wait_for(made.all_pass, seconds=60)
                 yield made
 
@@ -203,6 +205,10 @@ def test_a_fault_of_messages_is_the_reason_of_a_check_that_reads_them(tmp_path: 
 
 
 def backfill_yesterday(config: Path) -> None:
+    """Warm the baselines, and leave out what takes its time and is not asked about here."""
+    document = yaml.safe_load(config.read_text())
+    del document["checks"]["canary"], document["checks"]["conversion"]
+    config.write_text(yaml.safe_dump(document))
     output = config.parent / "yesterday.om"
     storage = config.parent / "exporter.db"
     done = run_command(
@@ -213,6 +219,7 @@ def backfill_yesterday(config: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("e2e of an operator")
 def test_an_operator_that_blocks_is_named_with_its_evidence(tmp_path: Path) -> None:
     with chained(tmp_path, speed=5, history_hours=48, prepare=backfill_yesterday) as chain:
         chain.sandbox.set_fault("operator_blocking", Place("GB", "EE"))

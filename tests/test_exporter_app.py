@@ -205,4 +205,4 @@ def test_a_scrape_is_quick_while_the_provider_misbehaves(behaviour: stubs.Behavi
                 wait_for(app.is_ready)
             outcomes = {state.last.result.outcome for state in app.storage.snapshot().checks.values()}
     assert Outcome.PASS not in outcomes
-    assert statistics.quantiles(took, n=10)[-1] < 0.1  # nine scrapes in ten, beside other tests on two cores
+    assert statistics.quantiles(took, n=10)[-1] < 0.3  # nine scrapes in ten, beside other tests on two cores

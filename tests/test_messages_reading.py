@@ -208,7 +208,7 @@ def test_what_is_known_stays_known_during_a_search_for_late_changes() -> None:
         log.now += 3 * MINUTE
         log.send()
         report = run(log, book)
-        assert (book.known_until, report.behind_seconds) == (log.now - 10, 0.0)
+        assert (book.known_until, report.behind_seconds) == (log.now - 5, 0.0)
         is_searching.add(bool(book.kept.gaps))
     assert is_searching == {False, True}
 
@@ -236,7 +236,7 @@ def test_after_an_outage_now_is_known_first_and_then_the_oldest_gap() -> None:
     assert book.kept.gaps[0].since == first[0].since
     catch_up(log, book)
     assert set(book.statuses) == set(names)
-    assert book.known_until == log.now - 10
+    assert book.known_until == log.now - 5
 
 
 def test_a_reading_that_breaks_off_goes_on_where_it_was() -> None:
@@ -363,7 +363,7 @@ def test_nothing_is_claimed_to_be_known_behind_pages_of_absurd_dates() -> None:
     for _ in range(50):
         log.send(at=NOW + YEAR)
     run(log, book)
-    assert (book.known_until, book.kept.read_until) == (NOW - 10, NOW - 10 * MINUTE)
+    assert (book.known_until, book.kept.read_until) == (NOW - 5, NOW - 10 * MINUTE)
 
 
 def test_a_late_status_on_the_newest_page_is_seen() -> None:
@@ -426,7 +426,7 @@ def test_an_empty_log_is_known() -> None:
     log.now += DAY
     report = run(log, book)
     assert (report.now, report.pages, report.messages, report.behind_seconds) == (log.now, 1, 0, 0.0)
-    assert book.known_until == log.now - 10
+    assert book.known_until == log.now - 5
 
 
 STEPS: Final = st.lists(

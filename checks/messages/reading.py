@@ -18,7 +18,7 @@ from ..settings import Count, Seconds, Settings, between
 from .book import Gap, LogBook, Reading
 from .receipt import Receipt
 
-_LOG_DELAY_SECONDS: Final = 10.0  # a message may show in the log so long after its creation
+_LOG_DELAY_SECONDS: Final = 5.0  # a message may show in the log so long after its creation
 _RESOLUTION_SECONDS: Final = 1.0  # of times in a log; more messages of the second that was reached may follow
 _MAX_CLOCK_DIFFERENCE_SECONDS: Final = 3600.0  # a message from further ahead is no guide to how far we have read
 _MOST_GAPS: Final = 20

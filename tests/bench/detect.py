@@ -45,7 +45,7 @@ from tests.bench.traffic import (
 )
 
 LEARNING_DAYS: Final = 6
-LOG_DELAY: Final = 10.0  # seconds: a reader of the log believes to know what is older
+LOG_DELAY: Final = 5.0  # seconds: a reader of the log believes to know what is older
 RUN_HOURS: Final = 10
 SNAPSHOTS: Final = 8  # of the last day
 COMPLAINTS: Final = 0.03  # of the harmed clients
@@ -557,7 +557,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--wobble", type=float, default=0.25, help="of the hourly failure rates, in logits")
     parser.add_argument("--days", type=int, default=36, help=f"healthy days; the first {LEARNING_DAYS} do not count")
     parser.add_argument("--runs", type=int, default=30, help="of each fault at each size of operator")
-    parser.add_argument("--poll", type=float, default=30.0, help="seconds between two readings of the log")
+    parser.add_argument("--poll", type=float, default=20.0, help="seconds between two readings of the log")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     if options.days <= LEARNING_DAYS:
