@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from .messages.country import mask_number
+from .messages.country import E164, mask_number
 from .secret import Secret
 
 SecretResolver = Callable[[Mapping[str, str]], Secret]
@@ -176,20 +176,18 @@ CountryCode = Annotated[str, BeforeValidator(_country), WithJsonSchema({"type": 
 
 
 def _phone_number(value: Any) -> Any:
-    if not isinstance(value, str) or not re.fullmatch(_E164, value):
+    if not isinstance(value, str) or not E164.fullmatch(value):
         raise PydanticCustomError(
             "phone_number", 'must be a phone number in E.164 form in quotes, such as "+14155550100"'
         )
     return value
 
 
-_E164: Final = r"\+[1-9][0-9]{6,14}"
-
 PhoneNumber = Annotated[
     str,
     BeforeValidator(_phone_number),
     PlainSerializer(mask_number, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": f"^{_E164}$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^{E164.pattern}$"}),
 ]
 """E.164 with the plus sign, in quotes; masked wherever settings are shown."""
 

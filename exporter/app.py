@@ -131,7 +131,7 @@ class App:
     def is_ready(self) -> bool:
         """Return whether there is a result of every configured check but those that cost money: they take minutes."""
         waited_for = {name for name, check in self.config.checks.items() if not check.kind.costs_money}
-        return waited_for <= self.storage.snapshot().checks.keys()
+        return waited_for <= self.storage.checks().keys()
 
     def reload(self) -> tuple[str, ...]:
         """Put the configuration file in force; when it is bad, keep the old one and return what is wrong."""

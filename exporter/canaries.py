@@ -3,23 +3,20 @@
 A message is written down with its cost before it is sent. One that a kill left without an end counts as spent.
 """
 
-import sqlite3
 import threading
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
 from checks.canary_desk import LastCanary, Legs, Limits, Refusal, Route
-from checks.errors import StorageUnavailableError
 from checks.reason import Reason
 
-from .database import WRITE_ERRORS, Database, words_of
+from .database import Database
 from .ledger import keyed_hash
 from .snapshot import LATENCY_BOUNDS, Canaries, Latency
 
@@ -69,7 +66,7 @@ class CanaryStore:
     ) -> int | Refusal:
         """See ``checks.canary_desk.CanaryDesk``."""
         recipient_hash = keyed_hash(self._database.key, recipient)
-        with self._written() as db:
+        with self._database.lock, self._database.written() as db:
             (last_day,) = db.execute("SELECT max(day) FROM canaries WHERE name = ?", (check,)).fetchone()
             # a clock that goes back does not bring the money of an earlier day back
             day = max(datetime.fromtimestamp(now, UTC).date().isoformat(), last_day or "")
@@ -97,7 +94,7 @@ class CanaryStore:
 
     def settle(self, number: int, *, cost: float, reason: Reason, detail: str, legs: Legs) -> None:
         """See ``checks.canary_desk.CanaryDesk``."""
-        with self._written() as db:
+        with self._database.lock, self._database.written() as db:
             row = db.execute(
                 "UPDATE canaries SET cost = ?, reason = ?, detail = ?, accepted = ?, sent = ?, delivered = ?,"
                 " received = ? WHERE id = ? AND reason IS NULL RETURNING name, currency",
@@ -110,7 +107,7 @@ class CanaryStore:
 
     def last(self, check: str, recipient: str) -> LastCanary | None:
         """See ``checks.canary_desk.CanaryDesk``."""
-        with self._read() as db:
+        with self._database.lock, self._database.read() as db:
             row = db.execute(
                 "SELECT sent_at, reason, detail FROM canaries WHERE name = ? AND recipient = ?"
                 " AND reason IS NOT NULL ORDER BY id DESC LIMIT 1",
@@ -120,7 +117,7 @@ class CanaryStore:
 
     def last_to(self, check: str, recipient: str) -> float | None:
         """See ``checks.canary_desk.CanaryDesk``."""
-        with self._read() as db:
+        with self._database.lock, self._database.read() as db:
             (at,) = db.execute(
                 "SELECT max(sent_at) FROM canaries WHERE name = ? AND recipient = ?",
                 (check, keyed_hash(self._database.key, recipient)),
@@ -173,28 +170,6 @@ class CanaryStore:
             "SELECT name, reason, cost, currency, accepted, sent, delivered, received FROM canaries"
         ):
             self._totals[check].add(None if reason is None else Reason(reason), cost, currency, legs)
-
-    @contextmanager
-    def _written(self) -> Iterator[sqlite3.Connection]:
-        with self._database.lock:
-            try:
-                with self._database.transaction() as db:
-                    yield db
-            except WRITE_ERRORS as problem:
-                self._database.failed(problem)
-                msg = f"the database cannot be written: {words_of(problem)}"
-                raise StorageUnavailableError(msg) from None
-            self._database.succeeded()
-
-    @contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
-        with self._database.lock:
-            try:
-                yield self._database.writer
-            except sqlite3.Error as problem:
-                self._database.failed(problem)
-                msg = f"the database cannot be read: {words_of(problem)}"
-                raise StorageUnavailableError(msg) from None
 
 
 @dataclass(slots=True)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
+from checks.errors import StorageUnavailableError
+
 from .meters import Meters
 
 _log: Final = logging.getLogger(__name__)
@@ -96,6 +98,34 @@ class Database:
             if not committed:
                 with suppress(sqlite3.Error):  # the first error is the one to tell
                     self.writer.execute("ROLLBACK")
+
+    @contextmanager
+    def written(self) -> Iterator[sqlite3.Connection]:
+        """As ``transaction``, for who holds the lock and cannot go on without it.
+
+        Raises StorageUnavailableError when it cannot be written, and then nothing of it is.
+        """
+        try:
+            with self.transaction() as db:
+                yield db
+        except WRITE_ERRORS as problem:
+            self.failed(problem)
+            msg = f"the database cannot be written: {words_of(problem)}"
+            raise StorageUnavailableError(msg) from None
+        self.succeeded()
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection that writes, to read what it wrote, for who holds the lock.
+
+        Raises StorageUnavailableError when it cannot be read.
+        """
+        try:
+            yield self.writer
+        except sqlite3.Error as problem:
+            self.failed(problem)
+            msg = f"the database cannot be read: {words_of(problem)}"
+            raise StorageUnavailableError(msg) from None
 
     def failed(self, problem: Exception) -> None:
         """Count a write that failed, and log the first of a row."""

@@ -310,7 +310,7 @@ def _display(app: App, links: dict[str, str], sandbox: Sandbox) -> Iterator[None
     console = console_for_stdout()
 
     def render() -> RenderableType:
-        states = app.storage.snapshot().checks
+        states = app.storage.checks()
         runs = [states[name].last for name in app.config.checks if name in states]
         parts: list[RenderableType] = []
         if not app.is_ready():

@@ -9,15 +9,13 @@ import logging
 import math
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
-from checks.errors import StorageUnavailableError
 from checks.messages import Confirmation, Movement, Receipt, Source
 from checks.messages.book import Reading, Recent
 from checks.messages.detector import Detector, DetectorSettings, Suspicion, Verdict
@@ -25,7 +23,7 @@ from checks.messages.verification import Attempt, Conversion, TypedCode
 from checks.reason import Owner, Reason
 
 from . import ledger, verifications
-from .database import WRITE_ERRORS, Database, words_of
+from .database import Database
 from .ledger import Counts, Ledger
 from .meters import Meters
 from .operators import OperatorLabels
@@ -129,7 +127,7 @@ class Messages:
         """
         with self._database.lock:
             known = self._target(target)
-            with self._written() as db:
+            with self._database.written() as db:
                 change = known.ledger.count(db, receipts)
                 if reading is not None:
                     db.execute(
@@ -183,13 +181,13 @@ class Messages:
                 for movement in movements
             ]
             step = _Input(labelled, [], known_until)
-            with self._written() as db:
+            with self._database.written() as db:
                 self._write_down(db, target, step)
             self._advance(target, known, step)
 
     def attempts_read_until(self, target: str) -> float | None:
         """Return how far the verification attempts were read (Unix time). Raises StorageUnavailableError."""
-        with self._database.lock, self._read() as db:
+        with self._database.lock, self._database.read() as db:
             found = db.execute("SELECT read_until FROM attempt_readings WHERE target = ?", (target,)).fetchone()
             return None if found is None else float(found[0])
 
@@ -212,12 +210,12 @@ class Messages:
 
     def conversions_begin(self, target: str) -> float | None:
         """Return since when the results of codes are known. Raises StorageUnavailableError."""
-        with self._database.lock, self._read() as db:
+        with self._database.lock, self._database.read() as db:
             return self._target(target).verifications.begin(db)
 
     def conversions(self, target: str, since: float, until: float) -> Sequence[Conversion]:
         """Return what became of the codes of whole hours. Raises StorageUnavailableError."""
-        with self._database.lock, self._read() as db:
+        with self._database.lock, self._database.read() as db:
             return self._target(target).verifications.conversions(db, since, until)
 
     def _verify(
@@ -229,7 +227,7 @@ class Messages:
     ) -> verifications.Change:
         with self._database.lock:
             known = self._target(name)
-            with self._written() as db:
+            with self._database.written() as db:
                 change = work(known, db)
                 until = known.attempts_until if attempts_until is None else attempts_until
                 step = _Input([], change.confirmations, known.known_until, typed_until=until)
@@ -246,14 +244,14 @@ class Messages:
         """Count messages sent before then (Unix time) that still have no receipt. Raises StorageUnavailableError."""
         with self._database.lock:
             known = self._target(target)
-            with self._written() as db:
+            with self._database.written() as db:
                 change = known.ledger.expire(db, sent_before)
             known.counts.update(change.counts)
             self._tallies.pop(target, None)
 
     def recent(self, target: str, since: float, *, overdue_before: float) -> Recent:
         """Return what is known of the messages created at or after ``since`` (Unix time)."""
-        with self._database.lock, self._read() as db:
+        with self._database.lock, self._database.read() as db:
             (newest,) = db.execute("SELECT max(created_at) FROM messages WHERE target = ?", (target,)).fetchone()
             rows = db.execute(
                 "SELECT status, country, code, reason, delivery_seconds, created_at FROM messages"
@@ -300,7 +298,7 @@ class Messages:
         with self._database.lock:
             known = self._target(target)
             step = _Input([], [], known.known_until, _Probe(country, operator, arrived))
-            with self._written() as db:
+            with self._database.written() as db:
                 self._write_down(db, target, step)
             self._advance(target, known, step)
 
@@ -427,28 +425,6 @@ class Messages:
             db.execute("INSERT OR REPLACE INTO detectors VALUES (?, ?, ?)", (name, last, state))
             db.execute("DELETE FROM journal WHERE target = ? AND id <= ?", (name, last))
         target.journalled = 0
-
-    @contextmanager
-    def _written(self) -> Iterator[sqlite3.Connection]:
-        """Yield a transaction. Raises StorageUnavailableError when it cannot be written, and then nothing of it is."""
-        try:
-            with self._database.transaction() as db:
-                yield db
-        except WRITE_ERRORS as problem:
-            self._database.failed(problem)
-            msg = f"the database cannot be written: {words_of(problem)}"
-            raise StorageUnavailableError(msg) from None
-        self._database.succeeded()
-
-    @contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
-        """Yield the connection. Raises StorageUnavailableError when it cannot be read."""
-        try:
-            yield self._database.writer
-        except sqlite3.Error as problem:
-            self._database.failed(problem)
-            msg = f"the database cannot be read: {words_of(problem)}"
-            raise StorageUnavailableError(msg) from None
 
     def _load(self) -> None:
         db = self._database.writer

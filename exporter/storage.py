@@ -109,6 +109,10 @@ class Storage:
         database.close()
         raise refusal
 
+    def checks(self) -> Mapping[str, CheckState]:
+        """Return the results of the checks alone, which cost nothing to have."""
+        return self._states
+
     def snapshot(self) -> Snapshot:
         """Return what is known now."""
         return Snapshot(

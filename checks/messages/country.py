@@ -1,5 +1,6 @@
 """What a phone number tells of itself, and how it is shown."""
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Final, TypeVar
@@ -7,6 +8,7 @@ from typing import Final, TypeVar
 import phonenumbers
 
 UNKNOWN_COUNTRY: Final = "unknown"
+E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
 T = TypeVar("T")

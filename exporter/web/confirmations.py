@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from checks.errors import StorageUnavailableError
+from checks.messages.country import E164
 from checks.messages.verification import TypedCode
 from checks.secret import Secret
 
@@ -37,7 +38,6 @@ _AHEAD_SECONDS: Final = 300.0  # clocks differ
 _AT_ONCE: Final = 4
 
 _MESSAGE_ID: Final = re.compile(r"[!-~]{1,64}")
-_E164: Final = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 _FIELD: Final = re.compile(r"`\$\.(\w+)`$", re.ASCII)  # ends an error of the decoder's
 
 _ACCEPTED: Final[Mapping[str, str]] = MappingProxyType(
@@ -173,7 +173,7 @@ def _faults(code: _Code, now: float) -> Sequence[tuple[str, str]]:
         faults.append(("", "has both message_id and recipient, or neither"))
     if code.message_id and not _MESSAGE_ID.fullmatch(code.message_id):
         faults.append(("message_id", "is no id"))
-    if code.recipient and not _E164.fullmatch(code.recipient):
+    if code.recipient and not E164.fullmatch(code.recipient):
         faults.append(("recipient", "is no phone number"))
     if code.recipient and code.at is None:  # without it a repetition would be another code
         faults.append(("at", "is missing beside a recipient"))

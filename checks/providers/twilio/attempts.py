@@ -16,6 +16,7 @@ from phonenumbers import SUPPORTED_REGIONS
 
 from ...errors import BadResponseError
 from ...messages import UNKNOWN_COUNTRY, UNKNOWN_OPERATOR
+from ...messages.country import E164
 from ...messages.operator import operator_by_mcc_mnc, operator_label, origin_of
 from ...messages.verification import CODE_LIFE_SECONDS, Attempt
 from ..http import Reply
@@ -28,7 +29,6 @@ PATH: Final = "/v2/Attempts"
 REQUESTS_A_MINUTE: Final = 90
 
 _SID: Final = re.compile(r"VL[0-9a-fA-F]{32}")
-_E164: Final = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 _TOKEN: Final = re.compile(r"[\w.=-]{1,256}", re.ASCII)
 _MOST_PAGES: Final = 1000
 _SOME_ROWS: Final = 5
@@ -110,7 +110,7 @@ def _parse(row: dict[str, Any]) -> Attempt:
         raise BadResponseError("an attempt is not of the documented shape")
     assert isinstance(data, dict)  # noqa: S101  # for the type checker
     recipient = data.get("to")
-    number = recipient if isinstance(recipient, str) and _E164.fullmatch(recipient) else ""
+    number = recipient if isinstance(recipient, str) and E164.fullmatch(recipient) else ""
     country, operator_by_plan = origin_of(number)
     created_at = _parse_time(row.get("date_created"))
     return Attempt(
