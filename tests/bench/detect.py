@@ -462,11 +462,14 @@ def _report_complaints(runs: Sequence[Found], goals: Goals) -> None:
         print(f"  {kind:18} {', '.join(shown)}")
     for size, at_most in (("large", 5), ("mid", 10), ("small", 15)):
         some = [found for found in harmful if found.case.size == size]
-        if some:
-            late = [found.delay == NEVER or found.delay > found.complaint for found in some]
+        told = [found for found in some if min(found.delay, found.complaint) < NEVER]  # the others say nothing yet
+        if told:
+            late = [found.delay > found.complaint for found in told]
             goals.report(
                 f"{size}: page after the first complaint", 100 * sum(late) / len(late), at_most=at_most, unit="%"
             )
+        if len(told) < len(some):
+            print(f"  {len(some) - len(told)} of {len(some)} without a page and without a complaint in {RUN_HOURS} h")
 
 
 def _grouped(runs: Sequence[Found], key: Callable[[Found], Any]) -> Mapping[Any, list[Found]]:

@@ -78,8 +78,10 @@ class Ranking:
 
     def _widest(self, whole: Finding | None, parts: list[Finding]) -> list[Finding]:
         """Return the whole where it explains more than any part, else the parts."""
-        if whole is None or not (parts or self._exceeds(whole)):
+        if whole is None:
             return parts
+        if not self._exceeds(whole) and all(part.climb.since < whole.climb.since for part in parts):
+            return parts  # no part is of what the whole shows
         if any(part.climb.peak >= whole.score - _CLOSE for part in parts):
             return parts
         return [whole]
