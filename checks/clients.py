@@ -198,3 +198,67 @@ class CanaryClient(Protocol):
 
     def fetch_canary(self, message_id: str) -> CanaryStatus:
         """Return how far a message has come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockReading:
+    """How far a clock is ahead of another one."""
+
+    offset_seconds: float  # positive: ahead
+    uncertainty_seconds: float  # the true offset is within this of it
+    sources: int = 1  # that agree on it
+    ignored: tuple[str, ...] = ()  # in words: what was asked and not believed
+
+
+@runtime_checkable
+class ClockClient(Protocol):
+    """Can compare clocks."""
+
+    def measure_host(self) -> ClockReading:
+        """Return how far this host's clock is ahead of true time."""
+
+    def measure_platform(self) -> ClockReading | None:
+        """Return how far the platform's clock is ahead of this host's; None when no platform is configured."""
+
+
+class LineType(StrEnum):
+    """What kind of line a number is."""
+
+    MOBILE = "mobile"
+    LANDLINE = "landline"
+    VOIP = "voip"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberLookup:
+    """What a provider knows of a number."""
+
+    is_valid: bool
+    line_type: LineType | None = None  # None: not known
+    operator: str | None = None  # that has the number now; None: not known
+
+
+@runtime_checkable
+class MessageSearchClient(Protocol):
+    """Can find what was sent to one number."""
+
+    def find_messages(self, number: str, *, limit: int) -> Sequence[Receipt]:
+        """Return the latest messages to an E.164 number, newest first."""
+
+    def find_message(self, message_id: str) -> Receipt | None:
+        """Return one message; None when there is none of that id."""
+
+    def find_attempts(self, number: str, *, since: float) -> Sequence[Attempt] | None:
+        """Return the verification attempts for an E.164 number created since then (Unix time), newest first.
+
+        None for an account whose attempts may not be read.
+        """
+
+
+@runtime_checkable
+class NumberLookupClient(Protocol):
+    """Can look a number up, for money."""
+
+    def look_up_number(self, number: str) -> NumberLookup:
+        """Return what is known of an E.164 number. Each call is billed."""

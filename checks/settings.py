@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from .back_office import Identifier
 from .messages.country import E164, mask_number
 from .secret import Secret
 
@@ -192,6 +193,19 @@ PhoneNumber = Annotated[
 """E.164 with the plus sign, in quotes; masked wherever settings are shown."""
 
 
+def _masked_email(value: str) -> str:
+    name, _, domain = value.rpartition("@")
+    return f"{name[:1]}***@{domain}"
+
+
+EmailAddress = Annotated[
+    str,
+    Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254),
+    PlainSerializer(_masked_email, return_type=str),
+]
+"""An e-mail address; masked wherever settings are shown."""
+
+
 def _pattern(value: Any) -> Any:
     if not isinstance(value, str):
         raise PydanticCustomError("pattern", "must be a regular expression in quotes")
@@ -222,11 +236,35 @@ class ConfirmationSettings(Settings):
     token: SecretSetting = Field(description="what the application sends as bearer token")
 
 
-class ProviderSettings(Settings):
-    """What every provider may set; each vendor's own model adds to it."""
+class TargetSettings(Settings):
+    """What everything that a check can look at may set."""
 
     type: str = Field(description="the vendor")
     timeout: Annotated[Seconds, between("100ms", "5m")] = Field(10.0, description="time that one API call may take")
+
+
+class VerifierEventSettings(Settings):
+    """How to believe the platform that tells which step each code matched."""
+
+    token: SecretSetting = Field(description="what the platform sends as bearer token")
+
+
+class BackOfficeSettings(TargetSettings):
+    """What every back office may set; each vendor's own model adds to it."""
+
+    verifier_events: VerifierEventSettings | None = Field(
+        None,
+        description="the platform posts to /api/v1/verifier-events/ which step each code matched; off unless given",
+    )
+
+
+class ProviderSettings(TargetSettings):
+    """What every provider may set; each vendor's own model adds to it."""
+
     confirmations: ConfirmationSettings | None = Field(
         None, description="the application posts which codes were typed to /api/v1/confirmations/; off unless given"
     )
+
+    def identity(self) -> Mapping[Identifier, frozenset[Secret]]:
+        """Return what the account is known by elsewhere; what a vendor does not tell is left out."""
+        return {}

@@ -6,6 +6,7 @@ it was not given.
 
 import json
 import logging
+import math
 import os
 import socket
 import ssl
@@ -133,6 +134,12 @@ def deadline(seconds: float) -> Iterator[None]:
         yield
     finally:
         _deadline.reset(token)
+
+
+def seconds_left() -> float:
+    """Return the seconds until the deadline around the caller; infinite without one."""
+    ends_at = _deadline.get()
+    return math.inf if ends_at is None else ends_at - monotonic()
 
 
 @dataclass(slots=True)
@@ -354,6 +361,7 @@ class Http:
         *,
         params: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
+        json: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         body_limit_bytes: int = BODY_LIMIT_BYTES,
@@ -375,6 +383,7 @@ class Http:
             url=target,
             params=dict(params or {}),
             data=dict(data or {}),
+            json=None if json is None else dict(json),
             headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "gzip", **(headers or {})},
             auth=None if auth is None else (auth[0].encode(), auth[1].encode()),
         )

@@ -3,14 +3,13 @@
 API v2, documented on every such page under ``/api``, for one https://status.twilio.com/api (read 2026-11).
 """
 
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from ..clients import Incident, IncidentImpact, ServiceStatus
 from ..errors import BadResponseError, UnreachableError
+from ..names import clean_name
 from ..reason import Reason
 from ..result import ServiceComponent, ServiceState
 from .http import Http, Reply, origin_of
@@ -19,11 +18,6 @@ from .observer import NoObserver, Observer
 T = TypeVar("T")
 
 _MAX_COMPONENTS: Final = 1000  # pages of large vendors list some hundreds; a check watches a few of them
-_MAX_NAME_LENGTH: Final = 80
-
-# Seven digits or more, also in groups: a phone number, or what could be one.
-_LONG_NUMBER: Final = re.compile(r"\+?\d(?:[ ()./-]{0,3}\d){6,}")
-
 _SEVERITY: Final = tuple(ServiceState)  # the least first
 
 _OVER: Final = ("resolved", "postmortem", "completed")
@@ -128,12 +122,10 @@ def _once(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _name(item: Mapping[str, Any]) -> str:
-    """Return a name without what would garble a terminal, a log or a label, without a phone number, not too long."""
     name = item.get("name")
     if not isinstance(name, str):
         raise BadResponseError("the status page has something without a name")
-    clean = "".join(letter for letter in name if unicodedata.category(letter)[0] != "C")
-    return _LONG_NUMBER.sub("***", " ".join(clean.split()))[:_MAX_NAME_LENGTH] or "unnamed"
+    return clean_name(name)
 
 
 def _objects(parent: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:

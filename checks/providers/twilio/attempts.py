@@ -81,6 +81,16 @@ class Attempts:
             query |= following
         raise BadResponseError("Twilio's verification attempts have no end")
 
+    def find(self, number: str, *, since: float) -> Sequence[Attempt]:
+        """Return the latest attempts by SMS for a number, newest first; a page of them. Raises ProviderError."""
+        self._limiter.wait(monotonic() + _PATIENCE_SECONDS)
+        query = {"PageSize": "50", "Channel": "sms", "ChannelData.To": number, "DateCreatedAfter": _iso(since - 1)}
+        rows = _decode(self._ask(urlencode(query)).body).attempts
+        found = [attempt for row in rows if _is_sms(row) and (attempt := self._attempt(row)) is not None]
+        return sorted(
+            (each for each in found if each.recipient == number), key=lambda each: each.created_at, reverse=True
+        )
+
     def _attempt(self, row: dict[str, Any]) -> Attempt | None:
         try:
             return _parse(row)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote, urlencode
 
 from ...callbacks import Callback, CallbackOutcome, CallbackRefusedError
 from ...clients import (
@@ -14,6 +15,7 @@ from ...clients import (
     CountryPermissions,
     LogPage,
     Money,
+    NumberLookup,
     RecentSpend,
     Sender,
     ServiceStatus,
@@ -45,7 +47,9 @@ from .attempts import PATH as ATTEMPTS_PATH
 from .attempts import REQUESTS_A_MINUTE, Attempts
 from .callbacks import Callbacks
 from .codes import ERROR_CODES, MISSING_PERMISSION, NO_SUCH_RESOURCE, NOT_AUTHORIZED, NUMBER_LIKE
-from .log import MessageLog, clock_of
+from .log import MESSAGE_SID, MessageLog, clock_of
+from .lookup import FIELDS as LOOKUP_FIELDS
+from .lookup import parse_lookup
 from .paging import bookmark_of, first_query, parse_bookmark
 from .sdk import PAGE_SIZE, build_sdk, credentials_of, documented_shape
 from .sending import form_of, parse_sid, parse_status
@@ -64,6 +68,7 @@ _HOSTS: Final = (
     "accounts.twilio.com",
     "trusthub.twilio.com",
     "verify.twilio.com",
+    "lookups.twilio.com",
 )
 
 _LOG_PAGE_LIMIT_BYTES: Final = 4 * BODY_LIMIT_BYTES  # 1000 messages of 1600 escaped letters each, and the rest
@@ -158,6 +163,41 @@ class TwilioClient:
         """Return how far a message has come."""
         url = f"{_API}{self._log_path.removesuffix('.json')}/{message_id}.json"
         return parse_status(self._accepted(self._http.request("GET", url, auth=self._auth)), self._failure)
+
+    def find_messages(self, number: str, *, limit: int) -> Sequence[Receipt]:
+        """Return the latest messages to a number, newest first."""
+        query = urlencode({"To": number, "PageSize": limit})
+        body = self._accepted(self._ask_log(query)).body
+        return self._log.parse_page(body, since=-math.inf, until=math.inf).receipts
+
+    def find_message(self, message_id: str) -> Receipt | None:
+        """Return one message; None when there is none of that SID."""
+        if not MESSAGE_SID.fullmatch(message_id):
+            return None
+        url = f"{_API}{self._log_path.removesuffix('.json')}/{message_id}.json"
+        try:
+            reply = self._accepted(self._http.request("GET", url, auth=self._auth))
+        except NotFoundError:
+            return None
+        page = b'{"messages":[%s]}' % reply.body
+        found = self._log.parse_page(page, since=-math.inf, until=math.inf).receipts
+        if not found:
+            raise BadResponseError("the message is not an outbound one, or cannot be understood")
+        return found[0]
+
+    def find_attempts(self, number: str, *, since: float) -> Sequence[Attempt] | None:
+        """Return the verification attempts for a number; None when they may not be read."""
+        try:
+            return self._attempts.find(number, since=since)
+        except PermissionMissingError:
+            return None
+
+    def look_up_number(self, number: str) -> NumberLookup:
+        """Return what Twilio Lookup knows of a number. Billed by line type intelligence."""
+        url = f"https://lookups.twilio.com/v2/PhoneNumbers/{quote(number)}"
+        return parse_lookup(
+            self._accepted(self._http.request("GET", url, params={"Fields": LOOKUP_FIELDS}, auth=self._auth))
+        )
 
     def fetch_service_status(self) -> ServiceStatus:
         """Return what Twilio's status page says."""

@@ -1,11 +1,14 @@
 """What a user may say of a Twilio account."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
+from ...back_office import Identifier
 from ...reason import Reason
+from ...secret import Secret
 from ...settings import Count, ProviderSettings, SecretSetting, Settings, Url
 
 
@@ -62,6 +65,11 @@ class TwilioSettings(ProviderSettings):
     error_codes: dict[Annotated[int, Strict()], Annotated[Reason, BeforeValidator(_reason)]] = Field(
         default_factory=dict, description="Twilio's error codes that mean another reason than built in"
     )
+
+    def identity(self) -> Mapping[Identifier, frozenset[Secret]]:
+        """Return the account's and the key's SID."""
+        key = frozenset[Secret]() if self.api_key is None else frozenset({Secret(self.api_key)})
+        return {Identifier.ACCOUNT: frozenset({Secret(self.account_sid)}), Identifier.KEY: key}
 
     @model_validator(mode="after")
     def _one_way_to_authenticate(self) -> Self:
