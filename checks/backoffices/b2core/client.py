@@ -1,0 +1,178 @@
+"""B2CORE's API in our words: SMS providers, templates, clients' second factors and a client's own sign-in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from ...back_office import Client, ClientPage, ClientPhone, SignIn, SmsProvider, SmsTemplate
+from ...errors import BadResponseError, NotFoundError, PermissionMissingError, ProviderError
+from ...providers.http import Http, Reply, origin_of, reason_for_status
+from ...providers.observer import Observer
+from ...reason import Reason
+from ...secret import Secret
+from . import front
+from .answers import (
+    TEST_TYPES,
+    is_id,
+    missing_settings,
+    parse_entries,
+    parse_flag,
+    parse_id,
+    parse_methods,
+    parse_name,
+    parse_object,
+    parse_phones,
+    parse_provider_settings,
+    parse_required,
+    parse_template,
+)
+from .session import Session
+from .settings import B2CoreSettings
+
+_MOST_PROVIDERS: Final = 50
+_PAGE: Final = 100  # no largest ``limit`` is documented
+_JSON: Final[Mapping[str, str]] = {"Accept": "application/json", "Accept-Language": "en"}
+
+
+class B2CoreClient:
+    """One B2CORE installation. Safe to use from several threads, which share one sign-in."""
+
+    def __init__(self, settings: B2CoreSettings, *, observer: Observer | None = None) -> None:
+        self._root = f"{settings.url}/api/v2"
+        self._client_root = f"{settings.client_url or settings.url}/api/v2/my"
+        roots = (self._root, self._client_root)
+        self._http = Http(
+            {urlsplit(root).netloc: origin_of(root) for root in roots},
+            timeout_seconds=settings.timeout,
+            observer=observer,
+        )
+        self._session = Session(settings, self._post)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._http.close()
+
+    def fetch_sms_providers(self) -> Sequence[SmsProvider]:
+        """Return every configuration of an SMS provider.
+
+        Which of them the back office demands settings for is asked of those that are on: the others harm nobody.
+        https://docs.b2core.b2broker.com/en/rest-api-reference-back-confirmations.html
+        """
+        entries = parse_entries(self._get("confirmations/providers", {"limit": _PAGE, "offset": 0}))
+        required: dict[str, Mapping[str, str] | None] = {}
+        return [self._provider(entry, required) for entry in entries[:_MOST_PROVIDERS]]
+
+    def _provider(self, entry: Mapping[str, Any], required: dict[str, Mapping[str, str] | None]) -> SmsProvider:
+        type_ = parse_name(entry, "provider", "type", "name")
+        name = parse_name(entry, "name", "caption", "provider") or "unnamed"
+        is_enabled = parse_flag(entry.get("isEnabled", entry.get("enabled")))
+        delivers = type_.lower() not in TEST_TYPES
+        shown = SmsProvider(name=name, vendor=type_.lower(), is_enabled=is_enabled, delivers=delivers)
+        if not is_enabled or not delivers:
+            return shown
+        identity = parse_id(entry.get("id"))
+        details = self._readable(f"confirmations/providers/{identity}") if identity else None
+        found = None if details is None else parse_provider_settings(parse_object(details))
+        if found is None:
+            return replace(shown, unreadable=("its settings",))
+        if type_ not in required:
+            schema = self._readable(f"confirmations/providers/types/{type_}/settings") if is_id(type_) else None
+            required[type_] = None if schema is None else parse_required(schema)
+        demanded = required[type_]
+        return replace(
+            shown,
+            missing=() if demanded is None else missing_settings(demanded, found),
+            unreadable=("what its type demands",) if demanded is None else (),
+            identifiers=found.identifiers,
+        )
+
+    def fetch_sms_templates(self) -> Sequence[SmsTemplate]:
+        """Return the texts that carry codes."""
+        payload = self._get("confirmations/templates", {"limit": _PAGE, "offset": 0})
+        return [parse_template(entry) for entry in parse_entries(payload)]
+
+    def read_clients(self, *, resume: str | None, limit: int) -> ClientPage:
+        """Return the next ids of clients, the eldest client first.
+
+        A user who is restricted to clients with certain tags sees those alone, and is not told:
+        https://docs.b2core.b2broker.com/en/rest-api-reference-back-clients.html.
+        """
+        offset = int(resume) if resume is not None and resume.isascii() and resume.isdigit() and len(resume) < 10 else 0
+        entries = self._clients(offset, limit)
+        end = offset + len(entries)
+        # A short page is the last one only if nothing follows it: how many entries are given at most is not told.
+        has_more = len(entries) == limit or (len(entries) > 0 and len(self._clients(end, 1)) > 0)
+        ids = [found for entry in entries if (found := parse_id(entry.get("id", entry.get("clientId"))))]
+        return ClientPage(ids=ids, resume=str(end) if has_more else None)
+
+    def _clients(self, offset: int, limit: int) -> Sequence[Mapping[str, Any]]:
+        query = {"limit": limit, "offset": offset, "sort_by": "createTime", "sort_order": "asc"}
+        return parse_entries(self._get("clients", query))[:limit]
+
+    def fetch_client(self, client_id: str) -> Client | None:
+        """Return one client's second factors; None when there is no such client."""
+        if not is_id(client_id):
+            return None
+        try:
+            methods = parse_methods(self._get(f"clients/{client_id}/2fa"))
+        except NotFoundError:
+            return None
+        phones = self._phones({"filter[clientId]": client_id})
+        if phones is None:
+            return Client(methods=methods, phones=None, unreadable=("phones",))
+        own = tuple(phone for owner, phone in phones if owner in ("", client_id))
+        return Client(methods=methods, phones=own)
+
+    def find_clients(self, number: str) -> Sequence[str]:
+        """Return the ids of the clients who have an E.164 number."""
+        phones = self._phones({"filter[number]": number})
+        if phones is None:
+            raise PermissionMissingError("the service user may not read phones")
+        return list(dict.fromkeys(owner for owner, phone in phones if owner and phone.number == number))
+
+    def _phones(self, query: Mapping[str, str]) -> Sequence[tuple[str, ClientPhone]] | None:
+        try:
+            return list(parse_phones(self._get("phones", {"limit": _PAGE, "offset": 0, **query})))
+        except PermissionMissingError:
+            return None
+
+    def sign_in(self, *, email: str, password: Secret, code: str) -> SignIn:
+        """Sign in to the client-facing API once, with a code of the authenticator app, and sign out again."""
+        return front.sign_in(self._ask_client_api, email=email, password=password, code=code)
+
+    def _ask_client_api(self, method: str, path: str, body: Mapping[str, Any] | None, token: Secret | None) -> Reply:
+        headers = dict(_JSON) if token is None else {**_JSON, "Authorization": f"Bearer {token.reveal()}"}
+        return self._http.request(method, f"{self._client_root}/{path}", json=body, headers=headers)
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Reply:
+        return self._http.request("POST", f"{self._root}/{path}", json=body, headers=_JSON)
+
+    def _readable(self, path: str) -> Any:
+        """Return the answer; None when these credentials may not read it or there is no such thing."""
+        try:
+            return self._get(path)
+        except (PermissionMissingError, NotFoundError):
+            return None
+
+    def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
+        token = self._session.access_token()
+        reply = self._ask(path, query, token)
+        if reply.status == 401 and self._session.rejected(token):
+            reply = self._ask(path, query, self._session.access_token())
+        reason = reason_for_status(reply.status)
+        if reason is None:
+            return reply.json()
+        if reply.status == 404:
+            raise NotFoundError("the back office has no such thing")
+        if reason is Reason.PERMISSION_MISSING:
+            raise PermissionMissingError(f"the service user may not read {path.partition('/')[0]}")
+        if reason is Reason.CREDENTIALS_REJECTED:
+            raise ProviderError(reason, "the back office refuses the token")
+        if reason is Reason.BAD_RESPONSE:
+            raise BadResponseError(f"the back office answers HTTP {reply.status}")
+        raise ProviderError(reason, f"the back office answers HTTP {reply.status}")
+
+    def _ask(self, path: str, query: Mapping[str, Any] | None, token: Secret) -> Reply:
+        headers = {**_JSON, "Authorization": f"Bearer {token.reveal()}"}
+        return self._http.request("GET", f"{self._root}/{path}", params=query, headers=headers)
