@@ -6,21 +6,26 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from .account import AccountSettings, check_account
+from .back_office import ClientDirectory, SmsSetupClient, TotpSignInClient
 from .balance import BalanceSettings, check_balance
 from .canary import CanarySettings, check_canary
+from .client_readiness import ClientReadinessSettings, check_client_readiness
 from .clients import (
     AccountClient,
     BalanceClient,
     CanaryClient,
+    ClockClient,
     ConversionClient,
     CredentialsClient,
     MessageLogClient,
     SendersClient,
     ServiceStatusClient,
 )
+from .clock import ClockSettings, check_clock
 from .conversion import ConversionSettings, check_conversion
 from .credentials import CredentialsSettings, check_credentials
 from .delivery import DeliverySettings, check_delivery
+from .enablement import EnablementSettings, check_enablement
 from .messages import FAILURE_REASONS
 from .past import Past
 from .reason import Reason
@@ -28,6 +33,8 @@ from .result import CheckResult
 from .senders import SendersSettings, check_senders
 from .service_status import ServiceStatusSettings, check_service_status
 from .settings import CheckSettings
+from .totp_login import TotpLoginSettings, check_totp_login
+from .verifier import VerifierSettings, check_verifier
 
 CheckFunction = Callable[[Any, Any, Past], CheckResult]
 
@@ -59,7 +66,14 @@ class CheckKind:
     reasons: tuple[Reason, ...]  # all that it can give, in the order of checks/reason.py
     once_per_target: bool = False  # it measures something of the target, which can have one value only
     costs_money: bool = False  # it may only run where the day's money is kept
+    has_memory: bool = False  # what it did before must be known: a single run leaves it out unless it is asked for
     asks_provider: bool = True  # it asks the service that sends the codes, not somebody who speaks of it
+    asks_back_office: bool = False  # what keeps us from asking it keeps no code from a client
+    lives_on: str | None = None  # the setting of the target without which there is nothing to judge
+
+    def stops_codes(self, reason: Reason) -> bool:
+        """Return whether nobody gets a code while this check gives that reason."""
+        return reason.row.stops_codes and not (self.asks_back_office and reason in _ANY_API_CALL)
 
 
 def _timeless(function: Callable[[Any, Any], CheckResult]) -> CheckFunction:
@@ -145,6 +159,60 @@ KINDS: Final[Mapping[str, CheckKind]] = MappingProxyType(
                 Reason.SMS_PUMPING,
             ),
             once_per_target=True,
+        ),
+        "enablement": CheckKind(
+            settings=EnablementSettings,
+            needs=SmsSetupClient,
+            function=check_enablement,
+            reasons=_reasons(
+                Reason.PROVIDER_MISSING,
+                Reason.PROVIDER_DISABLED,
+                Reason.PROVIDER_INCOMPLETE,
+                Reason.PROVIDER_IS_TEST,
+                Reason.TEMPLATE_MISSING,
+            ),
+            asks_provider=False,
+            asks_back_office=True,
+        ),
+        "client_readiness": CheckKind(
+            settings=ClientReadinessSettings,
+            needs=ClientDirectory,
+            function=check_client_readiness,
+            reasons=_reasons(Reason.CLIENT_2FA_DISABLED, Reason.CLIENT_PHONE_UNCONFIRMED),
+            once_per_target=True,
+            asks_provider=False,
+            asks_back_office=True,
+        ),
+        "totp_login": CheckKind(
+            settings=TotpLoginSettings,
+            needs=TotpSignInClient,
+            function=check_totp_login,
+            reasons=_reasons(
+                Reason.TOO_MANY_ATTEMPTS,
+                Reason.CLIENT_2FA_DISABLED,
+                Reason.CODE_REJECTED,
+                Reason.WRONG_CODE_ACCEPTED,
+            ),
+            has_memory=True,
+            asks_provider=False,
+            asks_back_office=True,
+        ),
+        "verifier": CheckKind(
+            settings=VerifierSettings,
+            needs=ClientDirectory,
+            function=check_verifier,
+            reasons=_reasons(Reason.SERVER_CLOCK_SKEWED, calls=_CANNOT_FIND_OUT),
+            once_per_target=True,
+            lives_on="verifier_events",
+            asks_provider=False,
+            asks_back_office=True,
+        ),
+        "clock": CheckKind(
+            settings=ClockSettings,
+            needs=ClockClient,
+            function=_timeless(check_clock),
+            reasons=_reasons(Reason.SERVER_CLOCK_SKEWED, calls=_CANNOT_FIND_OUT),
+            asks_provider=False,
         ),
     }
 )

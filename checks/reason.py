@@ -122,9 +122,9 @@ REASONS: Final[Mapping[Reason, ReasonRow]] = MappingProxyType(
         Reason.CREDENTIALS_REJECTED: ReasonRow(
             _FAIL,
             Owner.US,
-            "The provider rejects our credentials",
+            "Our credentials are rejected",
             "Compare account id, key and secret with the provider's console; a rotated or revoked key is the"
-            " usual cause. Then update them here and in the back office.",
+            " usual cause. Then update them here and in the back office. Of a back office: the service user's.",
             stops_codes=True,
         ),
         Reason.PERMISSION_MISSING: ReasonRow(
@@ -167,8 +167,8 @@ REASONS: Final[Mapping[Reason, ReasonRow]] = MappingProxyType(
         Reason.PROVIDER_INCOMPLETE: ReasonRow(
             _FAIL,
             Owner.BACK_OFFICE,
-            "The SMS provider's settings in the back office are incomplete",
-            "Fill in the missing settings: System > SMS providers > Edit > Provider settings.",
+            "The SMS provider's settings in the back office are incomplete or wrong",
+            "Fill in or correct what the detail names: System > SMS providers > Edit > Provider settings.",
             stops_codes=True,
         ),
         Reason.PROVIDER_IS_TEST: ReasonRow(
@@ -336,7 +336,7 @@ REASONS: Final[Mapping[Reason, ReasonRow]] = MappingProxyType(
             _FAIL,
             Owner.BACK_OFFICE,
             "The back office does not know this client",
-            "Check the client's id.",
+            "Check the client's id or phone number.",
         ),
         Reason.CLIENT_2FA_DISABLED: ReasonRow(
             _FAIL,

@@ -49,7 +49,59 @@ class DeliveryTime:
     seconds: float  # 90 % of them took no longer
 
 
-Measured = Balance | Spend | ServiceComponent | DeliveryTime
+class ClockSource(StrEnum):
+    """Which clock was compared with true time."""
+
+    HOST = "host"  # where the exporter runs
+    PLATFORM = "platform"  # by the Date header of its answers
+    VERIFIER = "verifier"  # by the steps that clients' codes matched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockOffset:
+    """How far a clock is ahead of true time."""
+
+    seconds: float  # positive: ahead
+    source: ClockSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedSteps:
+    """How far off a TOTP code may be and still pass."""
+
+    steps: int  # of 30 s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderEnabled:
+    """Whether a back office has an SMS provider switched on."""
+
+    provider: str  # the back office's name for it
+    is_enabled: bool
+
+
+class MethodGroup(StrEnum):
+    """Which second factors clients have."""
+
+    SMS = "sms"
+    TOTP = "totp"
+    BOTH = "both"
+    OTHER = "other"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientShare:
+    """Clients of a sample who have these second factors."""
+
+    methods: MethodGroup
+    clients: int
+    without_phone: int = 0  # of them: by SMS, and with no confirmed number
+
+
+Measured = (
+    Balance | Spend | ServiceComponent | DeliveryTime | ClockOffset | AcceptedSteps | ProviderEnabled | ClientShare
+)
 """Everything a check can measure. `exporter/metrics.py` matches on it exhaustively: adding a member
 without a metric does not pass mypy."""
 
