@@ -41,7 +41,7 @@ def test_it_says_its_credentials(sandbox: Sandbox) -> None:
 def test_another_seed_is_another_account() -> None:
     first, second = (asdict(build_credentials(seed)) for seed in (1, 2))
     same = {name for name in first if first[name] == second[name]}
-    assert same == {"long_code", "toll_free", "alpha_sender"}
+    assert same == {"long_code", "toll_free", "alpha_sender", "b2core_email", "b2core_plain_email"}
 
 
 def test_faults_are_switched_over_http(sandbox: Sandbox) -> None:

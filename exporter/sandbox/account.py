@@ -46,7 +46,9 @@ class Account:
         history_seconds: float,
         speed: float,
         parent_sid: str | None = None,
+        fates: Mapping[str, int] | None = None,
     ) -> None:
+        """``fates`` is how every message that is submitted to a number ends: an error code."""
         start = now - min(history_seconds, kept_seconds(speed))
         self.credentials = credentials
         self.switches = switches
@@ -59,6 +61,7 @@ class Account:
             service_sid=credentials.messaging_service_sid,
             long_code=credentials.long_code,
             alpha_sender=credentials.alpha_sender,
+            fates=fates,
         )
         self.verifications = Verifications()
         self.attempts_limit = Limit(ATTEMPTS_A_MINUTE, 60.0)

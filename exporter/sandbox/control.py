@@ -1,4 +1,4 @@
-"""The sandbox's own controls: faults, the credentials to use, what it plays, and whether it is up."""
+"""The sandbox's own controls: faults, credentials, clients to sign in, what it plays, and whether it is up."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
@@ -8,6 +8,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
+from .b2core import B2core
+from .b2core_wire import parse_count
+from .clients import CLIENTS, PERSONAS, Clients
 from .credentials import Credentials
 from .faults import AT_AN_OPERATOR, FAULTS, Place, PlaceError, Switches, UnknownFaultError
 from .geography import COUNTRIES, UNPERMITTED_COUNTRY, find_operator
@@ -22,7 +25,9 @@ SPEED: Final = (
 )
 
 
-def build_control(credentials: Credentials, switches: Switches, *, seed: int, speed: float) -> Mount:
+def build_control(
+    credentials: Credentials, switches: Switches, b2core: B2core, clients: Clients, *, seed: int, speed: float
+) -> Mount:
     """Return the controls under their prefix."""
 
     async def show_play(_request: Request) -> JSONResponse:
@@ -33,7 +38,7 @@ def build_control(credentials: Credentials, switches: Switches, *, seed: int, sp
                 "what_speed_does": SPEED,
                 "messages_a_day": MESSAGES_A_DAY * speed,
                 "day_of_rhythm_seconds": 86_400 / rhythm_speed(speed),
-                "see": [f"{PREFIX}/{name}" for name in ("faults", "credentials", "healthy")],
+                "see": [f"{PREFIX}/{name}" for name in ("faults", "credentials", "clients", "healthy")],
             }
         )
 
@@ -48,6 +53,16 @@ def build_control(credentials: Credentials, switches: Switches, *, seed: int, sp
     async def say_healthy(_request: Request) -> JSONResponse:
         return JSONResponse({"healthy": True})
 
+    async def list_personas(_request: Request) -> JSONResponse:
+        shown = [{"id": each.id, "name": name, "what": each.what} for name, each in PERSONAS.items()]
+        return JSONResponse({"clients": shown})
+
+    async def sign_in(request: Request) -> JSONResponse:
+        client = clients.find(parse_count(request.path_params["client"]) or 0)
+        if client is None:
+            return JSONResponse({"error": "no such client", "known": f"1 to {CLIENTS}"}, 404)
+        return JSONResponse({"id": client.id, "code_sent": b2core.sign_in(client)})
+
     return Mount(
         PREFIX,
         routes=[
@@ -56,6 +71,8 @@ def build_control(credentials: Credentials, switches: Switches, *, seed: int, sp
             Route("/faults/{name}", _build_switch(switches, switches.set), methods=["PUT"]),
             Route("/faults/{name}", _build_switch(switches, lambda name, _: switches.clear(name)), methods=["DELETE"]),
             Route("/credentials", show_credentials),
+            Route("/clients", list_personas),
+            Route("/clients/{client}/sign-in", sign_in, methods=["POST"]),
             Route("/healthy", say_healthy),
         ],
     )

@@ -24,6 +24,30 @@ AT_AN_OPERATOR: Final[Mapping[str, str]] = {
 }
 """What can go wrong at one operator, which can be chosen."""
 
+OF_THE_BACK_OFFICE: Final[Mapping[str, str]] = {
+    "provider_missing": "the back office has no SMS provider but a Fake one, which is off",
+    "provider_disabled": "the SMS provider of the back office is disabled",
+    "provider_incomplete": "the SMS provider of the back office has no auth_token and no sender",
+    "provider_is_test": "the back office sends codes through its Fake provider: to nobody",
+    "template_missing": "the back office has no template for codes",
+    "client_2fa_disabled": "every client has the second factor switched off",
+    "client_phone_unconfirmed": "no client has a confirmed phone",
+    "server_clock_skewed": "the clock of the back office is 94 s fast: its Date header and its TOTP windows",
+    "code_rejected": "the back office refuses right TOTP codes of clients",
+    "wrong_code_accepted": "the back office takes any code of a client",
+    "back_office_down": "the back office answers 503",
+    "back_office_unreachable": "the back office closes every connection without an answer",
+    "back_office_timeout": "the back office holds every connection without an answer",
+    "back_office_rejects": "the back office answers 401 to every sign-in, and to tokens that it gave before",
+}
+"""What can go wrong at the back office. None of it touches Twilio's API, nor do Twilio's faults touch its API."""
+
+OF_TIME: Final[Mapping[str, str]] = {
+    "host_clock_skewed": "the time server is 40 s ahead: the host looks slow",
+    "ntp_unsynchronised": "the time server says that it does not know the time",
+}
+"""What can go wrong at the time server."""
+
 FAULTS: Final[Mapping[str, str]] = {
     "credentials_rejected": "every API call answers 401 with code 20003",
     "permission_missing": "listing messages answers 401 with code 70051 and names the permission",
@@ -47,6 +71,8 @@ FAULTS: Final[Mapping[str, str]] = {
     "timeout": "the API holds every connection without an answer",
     "bad_response": "the API answers 200 with a page of HTML",
     "maintenance": "the status page tells of scheduled maintenance, which is not an outage",
+    **OF_THE_BACK_OFFICE,
+    **OF_TIME,
 }
 
 

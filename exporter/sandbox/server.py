@@ -1,10 +1,10 @@
-"""The running sandbox: Twilio, its status page and the controls on one loopback port."""
+"""The running sandbox: Twilio, its status page, a back office and the controls on one loopback port, and a clock."""
 
 import asyncio
 import ipaddress
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -16,14 +16,21 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..web.server import Server, WebError, bind
 from .account import Account
+from .b2core import DEFAULT_TOKEN_SECONDS, B2core
+from .b2core import PREFIX as B2CORE_PREFIX
+from .b2core_office import Office
+from .clients import Client, Clients
+from .connections import HANG_UP
 from .control import build_control
 from .credentials import Credentials, build_credentials
+from .dates import Dated
 from .faults import Place, Switches
 from .geography import find_operator
 from .notifier import Notifications, Notifier
+from .ntp import TimeServer
 from .statuspage import PREFIX as STATUSPAGE_PREFIX
 from .statuspage import build_statuspage
-from .twilio import HANG_UP, build_twilio
+from .twilio import build_twilio
 from .world import kept_seconds
 
 DEFAULT_HISTORY_HOURS: Final = 6.0
@@ -49,7 +56,8 @@ class Sandbox:
 
     `notifications` says what is posted to whom; without it only the StatusCallback of a message is heeded.
 
-    `history_hours` is how much traffic there has been at the start. Raises SandboxError for a host
+    `history_hours` is how much traffic there has been at the start; `token_seconds` is how long access tokens of the
+    back office live. Raises SandboxError for a host
     that is not loopback, unless `allow_remote`, and UnknownFaultError for a fault that is none.
     """
 
@@ -64,6 +72,7 @@ class Sandbox:
         faults: Iterable[str] = (),
         allow_remote: bool = False,
         notifications: Notifications | None = None,
+        token_seconds: float = DEFAULT_TOKEN_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.credentials: Credentials = build_credentials(seed)
@@ -71,6 +80,9 @@ class Sandbox:
         self._host = "127.0.0.1" if host == "localhost" else host
         self._socket = _bind(self._host, port, allow_remote=allow_remote)
         self._port: int = self._socket.getsockname()[1]
+        self._time_socket = _bind_time(self._socket)
+        self._time_port: int = self._time_socket.getsockname()[1]
+        self._clients = Clients(seed)
         open_account = partial(
             Account,
             credentials=self.credentials,
@@ -79,22 +91,27 @@ class Sandbox:
             now=clock(),
             history_seconds=history_hours * 3600,
         )
-        main = open_account(speed=speed)
+        main = open_account(speed=speed, fates=self._clients.fates)
         child = open_account(speed=0.0, parent_sid=main.sid)
         notifier = Notifier(main, notifications or Notifications(), clock)
         closing = asyncio.Event()  # held requests are dropped before the others are waited for
+        office = Office(account=main, clients=self._clients, clock=clock)
+        b2core = B2core(office, token_seconds=token_seconds, closing=closing)
+        time_server = TimeServer(self._time_socket, self._switches, clock)
         routes = [
-            build_control(self.credentials, self._switches, seed=seed, speed=speed),
+            build_control(self.credentials, self._switches, b2core, self._clients, seed=seed, speed=speed),
             build_statuspage(self._switches, clock),
+            b2core.mount,
             Mount("", app=build_twilio(main=main, child=child, clock=clock, closing=closing)),
         ]
         self._server = Server(
-            Starlette(routes=routes),
+            Dated(Starlette(routes=routes), clock),
             [self._socket],
             protocol=_Protocol,
             keep_alive_seconds=KEEP_ALIVE_SECONDS,
+            date_header=False,  # each part has its own clock
             on_stop=closing.set,
-            beside=notifier.run,
+            beside=partial(_run_together, notifier.run, time_server.run),
         )
         self._thread = self._server.start_thread("sandbox")
         if not self._server.started:
@@ -110,6 +127,20 @@ class Sandbox:
     def statuspage_url(self) -> str:
         """The root of the status page."""
         return self.url + STATUSPAGE_PREFIX
+
+    @property
+    def b2core_url(self) -> str:
+        """The host of the back office, as its documentation calls what all paths are relative to."""
+        return self.url + B2CORE_PREFIX
+
+    @property
+    def ntp_address(self) -> str:
+        """Host and UDP port of the time server."""
+        return _authority(self._host, self._time_port)
+
+    def client(self, name: str) -> Client:
+        """Return a persona of the back office. Raises LookupError for a name that is none."""
+        return self._clients.persona(name)
 
     def set_fault(self, name: str, place: Place | None = None) -> None:
         """Switch a fault on, one of an operator at ``place``.
@@ -134,6 +165,7 @@ class Sandbox:
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
+        self._time_socket.close()
 
     def __enter__(self) -> Self:
         return self
@@ -189,6 +221,23 @@ def _bind(host: str, port: int, *, allow_remote: bool) -> socket.socket:
         return bind(_authority(host, port), option="--port")
     except WebError as error:
         raise SandboxError(str(error)) from None
+
+
+def _bind_time(listener: socket.socket) -> socket.socket:
+    """Return a UDP socket on the address of a listener: on its port where that is free, or else on any."""
+    host, port, *_ = listener.getsockname()
+    udp = socket.socket(listener.family, socket.SOCK_DGRAM)
+    try:
+        udp.bind((host, port))
+    except OSError:
+        udp.bind((host, 0))
+    return udp
+
+
+async def _run_together(*parts: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for part in parts:
+            group.create_task(part())
 
 
 def _authority(host: str, port: int) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from bisect import bisect_right
+from dataclasses import replace
 from itertools import accumulate
 from random import Random
 from typing import Final
@@ -18,6 +19,9 @@ SHARE_THAT_TYPES: Final = 0.84
 UNDELIVERED_CODES: Final = (30003, 30005, 30008, 30006, 30007, 30004, 30017)
 UNDELIVERED_WEIGHTS: Final = tuple(accumulate((38, 22, 14, 10, 8, 5, 3)))
 FAILED_CODES: Final = (21610, 30036)
+"""Of messages that never leave Twilio."""
+DOOM_SECONDS: Final = (0.3, 0.8)
+"""Until a message that must fail is sent, and is closed."""
 
 
 def draw_message(
@@ -70,6 +74,14 @@ def draw_message(
         organic=body is None,
         is_attempt=body is None,
     )
+
+
+def doom(message: Message, code: int) -> Message:
+    """Return the message as it ends with that error code, within a second."""
+    sent, closed = (message.created + seconds for seconds in DOOM_SECONDS)
+    if code in FAILED_CODES:
+        return replace(message, sent=None, arrived=None, closed=sent, last_status="failed", error_code=code)
+    return replace(message, sent=sent, arrived=None, closed=closed, last_status="undelivered", error_code=code)
 
 
 def count_segments(body: str) -> int:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from . import twilio_account, twilio_messages, twilio_messaging, twilio_products, twilio_verify
 from .access import Caller, Permission, authenticate, choose_account, require
 from .account import Account
+from .connections import hang_up, hold
 from .faults import Switches
 from .wire import API_VERSION, Call, Json, TwilioError, not_found, parse_form
 
@@ -25,8 +26,6 @@ ACCOUNT_PATH: Final = f"/{API_VERSION}/Accounts/{{account}}"
 SERVICE_PATH: Final = "/v1/Services/{service}"
 VERIFY_SERVICE_PATH: Final = "/v2/Services/{verify_service}"
 
-HANG_UP: Final = "twofa.sandbox.hang_up"
-"""The ASGI extension that drops the connection; `server.py` provides it."""
 CALLER: Final = "twofa.sandbox.caller"
 
 RETRY_AFTER_SECONDS: Final = 1
@@ -257,6 +256,9 @@ REFUSALS: Final[dict[str, Callable[[], Response]]] = {
     ).to_response(),
 }
 
+STOPPING: Final = frozenset({"unreachable", "timeout", "credentials_rejected", "account_suspended", *REFUSALS})
+"""The faults during which nothing can be sent by anybody."""
+
 
 class _Gate:
     """Lets requests through to the endpoints that no fault stops and whose caller is known."""
@@ -270,10 +272,10 @@ class _Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._switches.is_on("unreachable"):
-            await _hang_up(scope, receive)
+            await hang_up(scope, receive)
         elif self._switches.is_on("timeout"):
-            await _hold(receive, self._closing)
-            await _hang_up(scope, receive)
+            await hold(receive, self._closing)
+            await hang_up(scope, receive)
         else:
             refusal = self._find_refusal(scope)
             await (refusal or self._app)(scope, receive, send)
@@ -290,24 +292,3 @@ class _Gate:
         except TwilioError as error:
             return error.to_response()
         return None
-
-
-async def _hang_up(scope: Scope, receive: Receive) -> None:
-    scope["extensions"][HANG_UP]()
-    await _wait_for_disconnect(receive)
-
-
-async def _hold(receive: Receive, closing: asyncio.Event) -> None:
-    """Wait until the caller gives up or the server closes."""
-    waits = [
-        asyncio.ensure_future(_wait_for_disconnect(receive)),
-        asyncio.ensure_future(closing.wait()),
-    ]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for each in waits:
-        each.cancel()
-
-
-async def _wait_for_disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

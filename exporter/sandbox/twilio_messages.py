@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Final
 
+from .account import Account
 from .geography import find_home
 from .message import Message
 from .outbox import is_loopback_url
@@ -103,40 +104,45 @@ def _day_param(call: Call, name: str) -> date | None:
 
 
 def create_message(call: Call) -> Json:
-    """Send a message, or say what is wrong with it in the order in which Twilio looks."""
-    form = call.form
+    """Send a message and answer with it. Raises what `send_message` raises."""
+    return render_message(call, send_message(call.account, call.form))
+
+
+def send_message(account: Account, form: Mapping[str, str]) -> Message:
+    """Send a message as the form says.
+
+    Raises TwilioError for what is wrong with it, in the order in which Twilio looks.
+    """
     to, body = form.get("To", ""), form.get("Body", "")
-    refuse_without_money(call)
-    for is_wrong, error in _objections(call, to, body):
+    refuse_without_money(account)
+    for is_wrong, error in _objections(account, form, to, body):
         if is_wrong:
             raise error
     service_sid = form.get("MessagingServiceSid") or None
-    pool = [each.number for each in call.account.pool]
+    pool = [each.number for each in account.pool]
     sender = form.get("From") or pool[0]
-    message = call.account.submit(
+    return account.submit(
         to=to,
         sender=sender,
         service_sid=service_sid,
         body=body,
         status_callback=form.get("StatusCallback") or None,
     )
-    return render_message(call, message)
 
 
-def is_closed_country(call: Call, to: str) -> bool:
+def is_closed_country(account: Account, to: str) -> bool:
     """Whether the geo permission of the country of a number is off."""
     home = find_home(to)
-    return home is not None and not call.account.may_send_to(home[0].code)
+    return home is not None and not account.may_send_to(home[0].code)
 
 
-def refuse_without_money(call: Call) -> None:
+def refuse_without_money(account: Account) -> None:
     """Raise TwilioError when nothing can be sent for want of money."""
-    if call.account.switches.is_on("balance_exhausted"):
+    if account.switches.is_on("balance_exhausted"):
         raise TwilioError(403, 20005, "Account not active")
 
 
-def _objections(call: Call, to: str, body: str) -> Iterator[tuple[bool, TwilioError]]:
-    account, form = call.account, call.form
+def _objections(account: Account, form: Mapping[str, str], to: str, body: str) -> Iterator[tuple[bool, TwilioError]]:
     sender, service = form.get("From", ""), form.get("MessagingServiceSid", "")
     owned = {each.number for each in account.numbers}
     magic = MAGIC_RECIPIENTS.get(to, (0, ""))
@@ -158,7 +164,7 @@ def _objections(call: Call, to: str, body: str) -> Iterator[tuple[bool, TwilioEr
     else:
         is_ours = sender in owned or sender in account.alpha_senders
         yield not is_ours, _bad(21606, f"The 'From' phone number {sender} is not yours")
-    yield is_closed_country(call, to), _bad(21408, "Permission to send an SMS has not been enabled for the region")
+    yield is_closed_country(account, to), _bad(21408, "Permission to send an SMS has not been enabled for the region")
     yield account.type == "Trial", _bad(21608, f"The number {to} is unverified")
 
 

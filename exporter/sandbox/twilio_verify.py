@@ -66,12 +66,12 @@ def list_verify_services(call: Call) -> Json:
 def start_verification(call: Call) -> Json:
     """Send a code, or say why none is sent."""
     service_sid, to = _service_sid(call), call.form.get("To", "")
-    refuse_without_money(call)
+    refuse_without_money(call.account)
     if not E164.fullmatch(to):
         raise TwilioError(400, 60200, "Invalid parameter `To`")
     if call.form.get("Channel") != "sms":
         raise TwilioError(400, 60200, "Invalid parameter `Channel`: the sandbox sends by sms only")
-    if is_closed_country(call, to):
+    if is_closed_country(call.account, to):
         raise TwilioError(403, 60605, "The destination country is blocked by geo permissions")
     if sum(1 for _ in _living(call, to)) >= MOST_SENDS:
         raise TwilioError(429, 60203, "Max send attempts reached")

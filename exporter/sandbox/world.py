@@ -8,7 +8,7 @@ Speed makes messages more, and the day's rhythm faster; what happens to one mess
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate
@@ -18,7 +18,7 @@ from typing import Final
 from .faults import Place
 from .geography import COUNTRIES, Country, Operator, find_home, find_operator
 from .message import Message
-from .trajectory import draw_message
+from .trajectory import doom, draw_message
 
 MESSAGES_A_DAY: Final = 20_000
 KEPT_SECONDS: Final = 48 * 3600
@@ -70,13 +70,16 @@ class World:
         service_sid: str,
         long_code: str,
         alpha_sender: str,
+        fates: Mapping[str, int] | None = None,
     ) -> None:
+        """``fates`` is how every message that is submitted to a number ends: an error code."""
         self._seed = seed
         self._speed = speed
         self._kept_seconds = kept_seconds(speed)
         self._service_sid = service_sid
         self._long_code = long_code
         self._alpha_sender = alpha_sender
+        self._fates = fates or {}
         self._slice_seconds = min(60.0, 3600 / rhythm_speed(speed))  # an hour of rhythm at the most
         self._slice = self._slice_at(start)
         self._reached = start
@@ -85,7 +88,7 @@ class World:
         self._pumped_until = -math.inf
         self._messages: list[Message] = []
         self._by_sid: dict[str, Message] = {}
-        self._homes, self._volumes = _draw_volumes(seed)
+        self._homes, self._volumes = draw_volumes(seed)
         self._hour_weights = lru_cache(maxsize=64)(self._draw_hour_weights)
 
     @property
@@ -142,7 +145,10 @@ class World:
         status_callback: str | None = None,
         is_attempt: bool = False,
     ) -> Message:
-        """Add a message that a user of the API sends now, and return it. It has good luck."""
+        """Add a message that a user of the API sends now, and return it.
+
+        It has good luck, unless its number has a fate.
+        """
         self._submitted += 1
         rng = _seeded(self._seed, "submitted", self._submitted)
         drawn = draw_message(
@@ -157,6 +163,8 @@ class World:
         message = replace(
             drawn, types_code=False, organic=False, is_attempt=is_attempt, status_callback=status_callback
         )
+        if to in self._fates:
+            message = doom(message, self._fates[to])
         self._keep([message])
         return message
 
@@ -262,7 +270,7 @@ def _seeded(*parts: object) -> Random:
     return Random("/".join(map(str, parts)))  # noqa: S311  a made-up world, no secret
 
 
-def _draw_volumes(seed: int) -> tuple[list[tuple[Country, Operator]], list[float]]:
+def draw_volumes(seed: int) -> tuple[list[tuple[Country, Operator]], list[float]]:
     """Return every operator with its share of the traffic: Zipf over countries x Dirichlet."""
     rng = _seeded(seed, "volumes")
     homes: list[tuple[Country, Operator]] = []

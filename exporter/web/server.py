@@ -104,6 +104,7 @@ class Server(uvicorn.Server):
         *,
         protocol: type[HttpToolsProtocol],
         keep_alive_seconds: int,
+        date_header: bool = True,
         on_stop: Callable[[], object] = lambda: None,
         beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
@@ -119,6 +120,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                date_header=date_header,
                 backlog=_BACKLOG,
                 timeout_keep_alive=keep_alive_seconds,
                 timeout_graceful_shutdown=_STOP_SECONDS,
