@@ -89,7 +89,7 @@ def serving(tmp_path: Path, limits: Limits = PUBLIC_LIMITS, **callbacks: Any) ->
     meters = Meters()
     storage = Storage.open(tmp_path / "x.db", meters)
     clients = MappingProxyType({"twilio": client(**callbacks)})
-    with serve_public(bind("127.0.0.1:0"), lambda: clients, storage.messages, meters, limits) as url:
+    with serve_public(bind("127.0.0.1:0"), lambda: clients, storage.messages, meters, time.time, limits) as url:
         running = Public(url, tmp_path / "x.db", storage, meters)
         yield running
         running.session.close()

@@ -1,4 +1,4 @@
-"""The public listener: takes the posts of providers, and nothing else.
+"""The public listener: takes the posts of providers, shows clients the clock page, and nothing else.
 
 It is a plain ASGI application: thousands of posts a second must not cost a framework each. What it does with a
 post is decided by the provider's client (is it genuine, what does it say) and by the intake (is it on disk).
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from checks.callbacks import Callback, CallbackClient, CallbackOutcome, CallbackRefusedError
 from checks.messages import Receipt
@@ -22,6 +22,7 @@ from ..intake import Intake, OverloadedError
 from ..messages import Messages
 from ..meters import Meters
 from ..runner import Defect, contained
+from .clock import PAGE_PATH, TIME_PATH, ClockPage
 from .connection import Limits
 from .server import ThreadedServer
 
@@ -31,6 +32,7 @@ BODY_LIMIT_BYTES: Final = 64 * 1024
 PUBLIC_LIMITS: Final = Limits(request_seconds=10.0, answer_seconds=15.0, request_bytes=BODY_LIMIT_BYTES + 16 * 1024)
 
 _PREFIX: Final = "/callbacks/"
+CLOCK_PATHS: Final = (PAGE_PATH, TIME_PATH)
 
 _STATUS: Final[Mapping[CallbackOutcome, HTTPStatus]] = {
     CallbackOutcome.ACCEPTED: HTTPStatus.NO_CONTENT,
@@ -61,17 +63,19 @@ _HEADERS: Final[Mapping[HTTPStatus, Sequence[tuple[bytes, bytes]]]] = {
 
 
 class PublicSite:
-    """The application. ``clients`` gives those that take callbacks, by target."""
+    """The application. ``clients`` gives those that take callbacks, by target; ``clock`` answers for the clock page."""
 
     def __init__(
         self,
         clients: Callable[[], Mapping[str, CallbackClient]],
+        clock: ASGIApp,
         intake: Intake,
         forwarder: Forwarder,
         meters: Meters,
         now: Callable[[], float],
     ) -> None:
         self._clients = clients
+        self._clock = clock
         self._intake = intake
         self._forwarder = forwarder
         self._meters = meters
@@ -80,6 +84,9 @@ class PublicSite:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, without a word about what runs here."""
         if scope["type"] != "http":
+            return
+        if scope["path"] in CLOCK_PATHS:
+            await self._clock(scope, receive, send)
             return
         status = await self._answer(scope, receive)
         await send({"type": "http.response.start", "status": status.value, "headers": _HEADERS[status]})
@@ -138,17 +145,19 @@ def serve_public(
     clients: Callable[[], Mapping[str, CallbackClient]],
     messages: Messages,
     meters: Meters,
+    true_time: Callable[[], float | None],
     limits: Limits = PUBLIC_LIMITS,
 ) -> Iterator[str]:
-    """Take posts on a socket that listens, beside whatever else the process does; yields its URL.
+    """Take posts and show the clock page, on a socket that listens, beside whatever else the process does.
 
-    At the end requests under way are answered first, then what they brought has been written.
+    Yields its URL. ``true_time`` is in Unix seconds, None while it is not known. At the end requests under way are
+    answered first, then what they brought has been written.
     """
     intake, forwarder = Intake(messages), Forwarder(meters)
     intake.start()
     forwarder.start()
     try:
-        site = PublicSite(clients, intake, forwarder, meters, time.time)
+        site = PublicSite(clients, ClockPage(true_time), intake, forwarder, meters, time.time)
         with ThreadedServer(site, listener, limits, guarded=False) as server:
             _log.info("listening for callbacks", extra={"url": server.url})
             yield server.url
