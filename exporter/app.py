@@ -16,13 +16,16 @@ from typing import Any, Final, Self
 from checks.callbacks import CallbackClient
 from checks.canary import CanarySettings
 from checks.canary_probe import choose_probe
+from checks.clock import ClockSettings
 from checks.delivery import DeliverySettings
-from checks.providers import build_client
 from checks.providers.http import OUTCOMES
-from checks.result import CheckRun
+from checks.result import CheckRun, ClockOffset, ClockSource
+from checks.settings import BackOfficeSettings
+from checks.targets import build_client
 
 from . import config as configuration
 from .config import Config, ConfigError, ConfiguredCheck
+from .diagnosing import Known, LookupBudget
 from .meters import Meters
 from .metrics import TwofaCollector, build_registry
 from .runner import Defect, contained, run_check
@@ -32,6 +35,8 @@ from .storage import Storage
 _log: Final = logging.getLogger(__name__)
 
 _MAX_AT_ONCE: Final = 32
+_STALE_INTERVALS: Final = 3
+_LOOKUPS: Final = "diagnose/lookups"  # no check can have this name
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +54,14 @@ class InForce:
         Raises ConfigError when a client cannot be built.
         """
         clients: dict[str, Any] = {}
-        for name, settings in config.providers.items():
-            if before is not None and before.config.providers.get(name) == settings:
+        for name, settings in config.targets.items():
+            if before is not None and before.config.targets.get(name) == settings:
                 clients[name] = before.clients[name]
                 continue
             try:
                 clients[name] = build_client(settings, meters.observer(name, OUTCOMES))
             except ValueError as problem:
-                raise ConfigError([f"providers.{name}: {problem}"]) from None
+                raise ConfigError([f"{config.section_of(name)}.{name}: {problem}"]) from None
         callback_clients = {
             name: client
             for name, client in clients.items()
@@ -64,9 +69,12 @@ class InForce:
         }
         for name in callback_clients:
             meters.expect_callbacks(name)
-        for name, settings in config.providers.items():
-            if settings.confirmations is not None:
+        for name, provider in config.providers.items():
+            if provider.confirmations is not None:
                 meters.expect_confirmations(name)
+        for name, settings in config.targets.items():
+            if isinstance(settings, BackOfficeSettings) and settings.verifier_events is not None:
+                meters.expect_verifier_events(name)
         return cls(config, MappingProxyType(clients), MappingProxyType(callback_clients))
 
     def close(self, after: Self | None = None) -> None:
@@ -111,6 +119,32 @@ class App:
     def callback_clients(self) -> Mapping[str, CallbackClient]:
         """Return the clients in force that take callbacks, by target."""
         return self._in_force.callback_clients
+
+    def known(self) -> Known:
+        """Return what a question about a client starts from."""
+        in_force = self._in_force
+        return Known(
+            config=in_force.config,
+            clients=in_force.clients,
+            checks=lambda _: self.storage.checks(),
+            alarms=self.storage.messages.evidence(),
+            lookups=LookupBudget(self.storage.notebook(_LOOKUPS), in_force.config.diagnose.max_lookups_per_day),
+        )
+
+    def true_time(self) -> float | None:
+        """Return the time in Unix seconds as NTP servers have it; None when they were not asked lately."""
+        checks = self.storage.checks()
+        for check in self.config.checks.values():
+            state = checks.get(check.name)
+            if not isinstance(check.settings, ClockSettings) or state is None:
+                continue
+            age = time.time() - state.last.finished_at.timestamp()
+            for part in state.last.result.measured:
+                is_host = isinstance(part, ClockOffset) and part.source is ClockSource.HOST
+                if is_host and 0 <= age <= _STALE_INTERVALS * check.settings.interval + check.settings.timeout:
+                    assert isinstance(part, ClockOffset)  # noqa: S101  # for the type checker
+                    return time.time() - part.seconds
+        return None
 
     def start(self) -> None:
         """Begin to run checks."""
@@ -176,7 +210,7 @@ class App:
         check = in_force.config.checks.get(name)
         if check is None:  # removed by a reload while it was due
             return
-        past = self.storage.past(name, check.target, datetime.now(UTC))
+        past = self.storage.past(name, check.target, datetime.now(UTC), in_force.config.identities())
         self.storage.record(run_check(check, in_force.clients[check.target], past))
         if isinstance(check.settings, DeliverySettings):
             self._probe_suspicions(check.target, in_force.config)
@@ -202,7 +236,7 @@ def run_once(
     in_force = InForce.build(config, meters)
 
     def run(check: ConfiguredCheck) -> CheckRun:
-        past = storage.past(check.name, check.target, datetime.now(UTC))
+        past = storage.past(check.name, check.target, datetime.now(UTC), config.identities())
         done = run_check(check, in_force.clients[check.target], past)
         storage.record(done)
         on_done(done)

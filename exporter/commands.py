@@ -1,15 +1,17 @@
 """The commands of ``twofa-exporter``: what each takes, and which parts it puts together."""
 
+import io
 import json
 import os
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, BinaryIO, NoReturn
 
 import typer
 
+from .answer_format import AnswerFormat
 from .cli import USAGE_ERROR
 from .logs import LogFormat, LogLevel, configure
 from .report import ReportFormat
@@ -76,7 +78,9 @@ def serve(
     telemetry_path: TelemetryPath = "/metrics",
     public_listen_address: Annotated[
         str | None,
-        typer.Option("--public.listen-address", help="Where to take callbacks; nowhere unless given."),
+        typer.Option(
+            "--public.listen-address", help="Where to take callbacks and show the clock page; nowhere unless given."
+        ),
     ] = None,
     storage_path: StoragePath = DEFAULT_STORAGE,
     log_level: Level = LogLevel.INFO,
@@ -113,7 +117,11 @@ def serve(
     try:
         with ExitStack() as stack:
             if public is not None:
-                stack.enter_context(serve_public(public, exporter.callback_clients, exporter.storage.messages, meters))
+                stack.enter_context(
+                    serve_public(
+                        public, exporter.callback_clients, exporter.storage.messages, meters, exporter.true_time
+                    )
+                )
             serve_web(site, sockets, on_hangup=exporter.reload)
     finally:
         exporter.stop()
@@ -157,6 +165,70 @@ def check(
         _refuse(error.problems)
     write(runs, format_)
     raise typer.Exit(exit_code(runs, format_))
+
+
+def _stdin() -> BinaryIO:
+    """Return standard input; an empty one where it is closed."""
+    return io.BytesIO() if sys.stdin is None else sys.stdin.buffer  # type: ignore[redundant-expr, unused-ignore]
+
+
+@app.command()
+def diagnose(
+    client: Annotated[str, typer.Option("--client", help="The client's id in the back office.")] = "",
+    phone: Annotated[str, typer.Option("--phone", help="A phone number in E.164 form, such as +14155550100.")] = "",
+    message: Annotated[str, typer.Option("--message", help="The provider's id of a message.")] = "",
+    code: Annotated[
+        str | None, typer.Option("--code", help="A code that the client's app shows now; needs --secret-stdin.")
+    ] = None,
+    secret_stdin: Annotated[
+        bool, typer.Option("--secret-stdin", help="Read the client's TOTP secret (Base32) from standard input.")
+    ] = False,
+    device_lost: Annotated[
+        bool, typer.Option("--device-lost", help="The client says that the phone or the app is lost.")
+    ] = False,
+    look_up: Annotated[bool, typer.Option("--look-up", help="Look the number up with the provider; billed.")] = False,
+    exporter_url: Annotated[
+        str | None,
+        typer.Option("--exporter-url", help="Ask this running exporter, which also knows alarms and past checks."),
+    ] = None,
+    timeout: Annotated[str | None, typer.Option("--timeout", help="Time that the answer may take, as 5s.")] = None,
+    config_file: ConfigFile = DEFAULT_CONFIG,
+    format_: Annotated[AnswerFormat, typer.Option("--format", help="How the answer is written.")] = AnswerFormat.TEXT,
+    log_level: Level = LogLevel.WARN,
+    log_format: Format = LogFormat.LOGFMT,
+) -> None:
+    """Say why a client gets no code: reasons, ranked, with evidence, who acts and what to do next.
+
+    Ends with 0 when nothing was found, 1 when something was, 2 for a usage or configuration error and 3 when it
+    could not find out. A TOTP secret is used here, and neither kept nor sent anywhere.
+    """
+    from .asking import AskError, ask_exporter, ask_here, build_question, read_code
+    from .config import ConfigError, load
+    from .diagnosing import QuestionError
+
+    configure(log_level, log_format)
+    try:
+        match = read_code(code, _stdin() if secret_stdin else None)
+        question = build_question(client, phone, message, match, device_lost=device_lost, look_up=look_up)
+        config = load(config_file)
+        if exporter_url is not None:
+            answer = ask_exporter(question, exporter_url, config.diagnose, timeout, format_)
+        else:
+            answer = ask_here(question, config, timeout, format_)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
+    except ConfigError as error:
+        _refuse(error.problems)
+    except QuestionError as error:
+        _refuse([str(error)])
+    except AskError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(error.exit_code) from None
+    typer.echo(answer.text)
+    sys.stdout.flush()
+    os._exit(answer.exit_code)  # calls under way would be waited for until their timeout
 
 
 @app.command()
@@ -243,7 +315,7 @@ def backfill(
 @config_app.command("check")
 def config_check(config_file: ConfigFile = DEFAULT_CONFIG) -> None:
     """Say everything that is wrong with the configuration. Ends with 0 when it can be used, else with 2."""
-    from .config import ConfigError, load
+    from .config import ConfigError, counted, load
 
     try:
         config = load(config_file)
@@ -251,9 +323,7 @@ def config_check(config_file: ConfigFile = DEFAULT_CONFIG) -> None:
         _refuse(error.problems)
     for warning in config.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    providers, checks = len(config.providers), len(config.checks)
-    counts = f"{providers} provider{'s' * (providers != 1)} and {checks} check{'s' * (checks != 1)}"
-    typer.echo(f"{config_file}: ok, {counts}")
+    typer.echo(f"{config_file}: ok, {counted(config)}")
 
 
 @config_app.command("schema")

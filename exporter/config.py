@@ -4,20 +4,34 @@ The only module that reads YAML and resolves secrets. A raw mapping never leaves
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from checks.back_office import Identifier
 from checks.delivery import DeliverySettings
 from checks.kinds import KINDS, CheckKind
 from checks.messages.detector import DetectorSettings
-from checks.providers import PROVIDERS
+from checks.past import ProviderIdentity
 from checks.secret import Secret
-from checks.settings import CheckSettings, ProviderSettings, Settings
+from checks.senders import SendersSettings
+from checks.settings import (
+    CheckSettings,
+    Count,
+    ProviderSettings,
+    Seconds,
+    SecretSetting,
+    Settings,
+    TargetSettings,
+    between,
+)
+from checks.target import TargetSpec
+from checks.targets import SECTIONS
 
 from .wording import (
     hint,
@@ -33,7 +47,9 @@ from .wording import (
 _MAX_BYTES: Final = 1 << 20
 _NAME_WORDS: Final = "lower case letters, digits, - and _, starting with a letter or digit"
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
-_SECTIONS: Final = ("checks", "providers")
+_CHECKS: Final = "checks"
+_DIAGNOSE: Final = "diagnose"
+_KNOWN: Final = tuple(sorted((*SECTIONS, _CHECKS, _DIAGNOSE)))
 _MAX_NAME: Final = 64
 
 _S = TypeVar("_S", bound=Settings)
@@ -66,13 +82,56 @@ class ConfiguredCheck:
         return self.settings.target
 
 
+class DiagnoseSettings(Settings):
+    """Who may ask about clients."""
+
+    token: SecretSetting | None = Field(
+        None,
+        description="the password of /diagnose (the user's name does not matter), and the bearer token of its API;"
+        " required where the listener is not on loopback",
+    )
+    max_lookups_per_day: Count = Field(
+        0, ge=0, le=10_000, description="billed look-ups of a number, which are asked for one by one; 0 allows none"
+    )
+    requests_per_minute: Count = Field(30, ge=1, le=600, description="questions that are answered in one minute")
+    timeout: Annotated[Seconds, between("500ms", "1m")] = Field(
+        5.0, description="time that one answer may take; what is not known by then is said to be missing"
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A configuration without contradictions."""
 
-    providers: Mapping[str, ProviderSettings]
+    targets: Mapping[str, TargetSettings]  # of all sections; no two have the same name
     checks: Mapping[str, ConfiguredCheck]
+    diagnose: DiagnoseSettings = field(default_factory=DiagnoseSettings)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def providers(self) -> Mapping[str, ProviderSettings]:
+        """The targets that send codes by SMS."""
+        return {name: each for name, each in self.targets.items() if isinstance(each, ProviderSettings)}
+
+    def section_of(self, target: str) -> str:
+        """Return the section that holds a target."""
+        settings = type(self.targets[target])
+        return next(
+            name for name, section in SECTIONS.items() if settings in {spec.settings for spec in section.types.values()}
+        )
+
+    def identities(self) -> Mapping[str, ProviderIdentity]:
+        """Return what each provider is known by: its account, its key and the senders that are checked."""
+        return {name: self._identity(name, settings) for name, settings in self.providers.items()}
+
+    def _identity(self, name: str, settings: ProviderSettings) -> ProviderIdentity:
+        senders = [
+            Secret(sender)
+            for check in self.checks.values()
+            if check.target == name and isinstance(check.settings, SendersSettings)
+            for sender in (*check.settings.numbers, *check.settings.messaging_services)
+        ]
+        return {**{what: frozenset[Secret]() for what in Identifier}, **settings.identity(), Identifier.SENDER: senders}
 
     def detectors(self) -> Mapping[str, DetectorSettings]:
         """Return how operator faults are looked for, by target."""
@@ -98,25 +157,30 @@ def load(path: Path) -> Config:
     """
     document = _read(path)
     problems = _Problems()
-    for key in set(document) - set(_SECTIONS):
-        problems.add((str(key),), f"unknown key, must be {one_of(_SECTIONS)}{hint(key, _SECTIONS)}")
+    for key in set(document) - set(_KNOWN):
+        problems.add((str(key),), f"unknown key, must be {one_of(_KNOWN)}{hint(key, _KNOWN)}")
     resolve = _secret_resolver(path.parent)
-    providers = _load_providers(_section(document, "providers", problems), resolve, problems)
-    checks = _load_checks(_section(document, "checks", problems), resolve, problems)
+    targets: dict[str, TargetSettings] = {}
+    warnings = []
+    for name, section in SECTIONS.items():
+        entries = _section(document, name, problems, is_required=section.is_required)
+        targets |= _load_targets(name, section.types, entries, resolve, problems)
+    checks = _load_checks(_section(document, _CHECKS, problems), resolve, problems)
+    diagnose = _load_diagnose(document.get(_DIAGNOSE), resolve, problems)
     _check_references(document, problems)
-    if problems.lines:
+    if problems.lines or diagnose is None:
         raise ConfigError(f"{path}: {line}" for line in sorted(problems.lines))
+    config = Config(targets=targets, checks=checks, diagnose=diagnose)
     used = {check.target for check in checks.values()}
-    unused = sorted(name for name in providers if name not in used)
-    return Config(
-        providers=providers,
-        checks=checks,
-        warnings=tuple(f"{path}: providers.{name}: no check looks at this provider" for name in unused),
-    )
+    for name in sorted(targets.keys() - used):
+        section_name = config.section_of(name)
+        noun = SECTIONS[section_name].noun
+        warnings.append(f"{path}: {section_name}.{name}: no check looks at this {noun}")
+    return replace(config, warnings=tuple(sorted(warnings)))
 
 
 def for_one_run(config: Config, names: Iterable[str]) -> Config:
-    """Return the configuration with the named checks alone, or with all that cost nothing when none is named.
+    """Return the configuration with the named checks alone; when none is named, with all that a single run can do.
 
     Raises ConfigError for a name that is not there, and for a check whose day's money only ``serve`` knows.
     """
@@ -133,18 +197,34 @@ def for_one_run(config: Config, names: Iterable[str]) -> Config:
             for name in paid
             if name in wanted
         )
-    kept = wanted or config.checks.keys() - set(paid)
+    kept = wanted or {name for name, check in config.checks.items() if name not in paid and not check.kind.has_memory}
     return replace(config, checks={name: check for name, check in config.checks.items() if name in kept})
+
+
+def counted(config: Config) -> str:
+    """Return how much is configured, as "1 provider, 1 back office and 9 checks"."""
+    counts = [f"{many} {noun}{'s' * (many != 1)}" for noun, many in _counts(config)]
+    return f"{', '.join(counts[:-1])} and {counts[-1]}"
+
+
+def _counts(config: Config) -> Iterable[tuple[str, int]]:
+    sections = Counter(config.section_of(target) for target in config.targets)
+    yield from ((section.noun, sections[name]) for name, section in SECTIONS.items() if sections[name])
+    yield "check", len(config.checks)
 
 
 def masked(config: Config) -> str:
     """Return the configuration as YAML, complete with defaults, every secret masked."""
+    sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    for name, settings in config.targets.items():
+        sections[config.section_of(name)][name] = settings.model_dump(mode="json")
     document = {
-        "providers": {name: settings.model_dump(mode="json") for name, settings in config.providers.items()},
-        "checks": {
+        **{name: entries for name, entries in sections.items() if entries},
+        _CHECKS: {
             name: {"type": check.kind_name, **check.settings.model_dump(mode="json")}
             for name, check in config.checks.items()
         },
+        _DIAGNOSE: config.diagnose.model_dump(mode="json"),
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
@@ -157,15 +237,21 @@ def dump(document: Mapping[str, Any]) -> str:
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the configuration file, for editors."""
     parts: dict[str, Any] = {}  # settings within settings, by the name of their model
+    required = [name for name, section in SECTIONS.items() if section.is_required]
+    diagnose = DiagnoseSettings.model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "twofa-exporter configuration",
         "type": "object",
         "additionalProperties": False,
-        "required": ["providers", "checks"],
+        "required": [*required, _CHECKS],
         "properties": {
-            "providers": _named({name: spec.settings for name, spec in PROVIDERS.items()}, parts),
-            "checks": _named({name: kind.settings for name, kind in KINDS.items()}, parts),
+            **{
+                name: _named({type_: spec.settings for type_, spec in section.types.items()}, parts)
+                for name, section in SECTIONS.items()
+            },
+            _CHECKS: _named({name: kind.settings for name, kind in KINDS.items()}, parts),
+            _DIAGNOSE: diagnose,
         },
         "$defs": parts,
     }
@@ -296,10 +382,13 @@ def _dotted(where: Iterable[str | int]) -> str:
     return text
 
 
-def _section(document: Mapping[str, Any], name: str, problems: _Problems) -> Mapping[str, Any]:
+def _section(
+    document: Mapping[str, Any], name: str, problems: _Problems, *, is_required: bool = True
+) -> Mapping[str, Any]:
     section = document.get(name)
     if section is None:
-        problems.add((name,), "is required")
+        if is_required:
+            problems.add((name,), "is required")
     elif not isinstance(section, Mapping):
         problems.add((name,), f"must be a mapping of names, got {kind_of(section)}")
     elif not section:
@@ -316,19 +405,34 @@ def _is_name(key: Any) -> bool:
     return isinstance(key, str) and 0 < len(key) <= _MAX_NAME and set(key) <= _NAME_CHARACTERS and key[0].isalnum()
 
 
-def _load_providers(
-    section: Mapping[str, Any], resolve: Callable[[Mapping[str, str]], Secret], problems: _Problems
-) -> dict[str, ProviderSettings]:
-    providers: dict[str, ProviderSettings] = {}
-    for name, entry in section.items():
-        where = ("providers", name)
-        vendor = _type_of(entry, PROVIDERS, where, problems)
+def _load_targets(
+    section: str,
+    types: Mapping[str, TargetSpec],
+    entries: Mapping[str, Any],
+    resolve: Callable[[Mapping[str, str]], Secret],
+    problems: _Problems,
+) -> dict[str, TargetSettings]:
+    targets: dict[str, TargetSettings] = {}
+    for name, entry in entries.items():
+        where = (section, name)
+        vendor = _type_of(entry, types, where, problems)
         if vendor is None:
             continue
-        settings = _validate(PROVIDERS[vendor].settings, entry, where, problems, resolve)
+        settings = _validate(types[vendor].settings, entry, where, problems, resolve)
         if settings is not None:
-            providers[name] = settings
-    return providers
+            targets[name] = settings
+    return targets
+
+
+def _load_diagnose(
+    section: Any, resolve: Callable[[Mapping[str, str]], Secret], problems: _Problems
+) -> DiagnoseSettings | None:
+    if section is None:
+        return DiagnoseSettings()
+    if not isinstance(section, Mapping):
+        problems.add((_DIAGNOSE,), f"must be a mapping, got {kind_of(section)}")
+        return None
+    return _validate(DiagnoseSettings, section, (_DIAGNOSE,), problems, resolve)
 
 
 def _load_checks(
@@ -364,7 +468,7 @@ def _type_of(entry: Any, known: Mapping[str, Any], where: tuple[str, str], probl
 def _validate(
     model: type[_S],
     fields: Mapping[Any, Any],
-    where: tuple[str, str],
+    where: tuple[str, ...],
     problems: _Problems,
     resolve: Callable[[Mapping[str, str]], Secret] | None,
 ) -> _S | None:
@@ -382,30 +486,50 @@ def _validate(
 
 def _check_references(document: Mapping[str, Any], problems: _Problems) -> None:
     """Check what names what. Looks at the raw file, so that one bad setting does not hide a bad name."""
-    providers, checks = document.get("providers"), document.get("checks")
-    if not isinstance(providers, Mapping) or not isinstance(checks, Mapping):  # has been said already
-        return
-    known = [str(name) for name in providers]
+    checks = document.get(_CHECKS, {})
+    sections = {name: document.get(name, {}) for name in SECTIONS}
+    required = all(name in document for name, section in SECTIONS.items() if section.is_required)
+    if not required or not all(isinstance(each, Mapping) for each in (checks, *sections.values())):
+        return  # has been said already
+    homes: dict[str, str] = {}  # of targets: the section
+    for section, entries in sections.items():
+        for name in entries:
+            home = homes.setdefault(str(name), section)
+            if home != section:
+                problems.add((section, name), f"{home}.{name} has the same name, which is a label of metrics")
     owners: dict[tuple[str, str], str] = {}
     for name, entry in checks.items():
         target, kind = (entry.get("target"), entry.get("type")) if isinstance(entry, Mapping) else (None, None)
         if not _is_name(name) or not isinstance(target, str):
             continue
-        where = ("checks", name, "target")
-        if target not in known:
-            problems.add(where, f"no provider {shown(target)}{hint(target, known) or known_names(known)}")
+        where = (_CHECKS, name, "target")
+        other = entry.get("compare_with")
+        if isinstance(other, str) and other not in sections["providers"]:
+            known = [str(each) for each in sections["providers"]]
+            problems.add(
+                (_CHECKS, name, "compare_with"), f"no provider {shown(other)}{hint(other, known) or known_names(known)}"
+            )
+        if target not in homes:
+            nouns = " or ".join(section.noun for name, section in SECTIONS.items() if sections[name])
+            problems.add(where, f"no {nouns} {shown(target)}{hint(target, homes) or known_names(homes)}")
         elif isinstance(kind, str) and kind in KINDS:
             owner = owners.setdefault((target, kind), name)
             if owner != name and KINDS[kind].once_per_target:
                 problems.add(where, f"checks.{owner} is already a check of type {kind} for {target}")
-            provider = providers[target]
-            _check_capability(kind, provider.get("type") if isinstance(provider, Mapping) else None, where, problems)
+            settings = sections[homes[target]][target]
+            vendor = settings.get("type") if isinstance(settings, Mapping) else None
+            _check_capability(kind, homes[target], vendor, where, problems)
+            basis = KINDS[kind].lives_on
+            if basis is not None and isinstance(settings, Mapping) and basis not in settings:
+                problems.add(where, f"{homes[target]}.{target} has no {basis}, which the check {kind} lives on")
 
 
-def _check_capability(kind: str, vendor: Any, where: Iterable[str], problems: _Problems) -> None:
-    if not isinstance(vendor, str) or vendor not in PROVIDERS:  # has been said already
+def _check_capability(kind: str, section: str, vendor: Any, where: Iterable[str], problems: _Problems) -> None:
+    types = SECTIONS[section].types
+    if not isinstance(vendor, str) or vendor not in types:  # has been said already
         return
-    client = PROVIDERS[vendor].client
+    client = types[vendor].client
     if not issubclass(client, KINDS[kind].needs):
         able = [name for name, row in KINDS.items() if issubclass(client, row.needs)]
-        problems.add(where, f"a {vendor} provider cannot answer the check {kind}; it can answer: {', '.join(able)}")
+        noun = SECTIONS[section].noun
+        problems.add(where, f"a {vendor} {noun} cannot answer the check {kind}; it can answer: {', '.join(able)}")

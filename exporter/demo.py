@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,6 +35,7 @@ from .sandbox.notifier import Notifications
 from .sandbox.server import DEFAULT_HISTORY_HOURS, Sandbox, SandboxError
 from .storage import Storage
 from .terminal import console_for_stdout, table
+from .web.clock import PAGE_PATH
 from .web.internal import build_internal
 from .web.public import serve_public
 from .web.server import WebError, bind, serve, url_of
@@ -44,6 +45,9 @@ PHONE: Final = "+447415999999"  # of no client of the sandbox
 
 _INTERVAL: Final = "5s"
 _CANARY_INTERVAL: Final = "30s"
+_READINESS_INTERVAL: Final = "15s"
+_TOTP_INTERVAL: Final = "35s"
+_CLOCK_INTERVAL: Final = "10s"
 _HISTORY_HOURS: Final = 48  # a whole day (UTC), for the baselines
 _PREFERRED_SANDBOX_PORT: Final = 10688
 _PREFERRED_PROMETHEUS_PORT: Final = 9090
@@ -60,22 +64,26 @@ def write_sandbox_config(sandbox: Sandbox, path: Path, *, callback_url: str | No
 
     With a URL for callbacks it has all that needs an exporter that serves: callbacks, confirmations, a canary.
     """
-    token = path.with_suffix(".token")
-    token.unlink(missing_ok=True)  # an old one may be readable by others
-    token.touch(mode=0o600)
-    token.write_text(sandbox.credentials.auth_token, encoding="utf-8")
-    document = _document(sandbox, token.name)
+    secrets = _write_secrets(sandbox, path)
+    document = _document(sandbox, secrets)
     if callback_url is not None:
         document["providers"]["twilio"] |= {
             "callbacks": {"public_url": callback_url},
-            "confirmations": {"token": {"file": token.name}},
+            "confirmations": {"token": {"file": secrets["token"]}},
         }
+        document["back_offices"]["b2core"] |= {  # one sign-in a process: a code is good for one
+            "email": sandbox.credentials.b2core_email,
+            "password": {"file": secrets["totp-password"]},
+            "totp_secret": {"file": secrets["totp"]},
+            "verifier_events": {"token": {"file": secrets["token"]}},
+        }
+        document["checks"]["verifier"] = {"type": "verifier", "target": "b2core", "interval": _INTERVAL}
         document["checks"][CANARY] = {
             "type": "canary",
             "target": "twilio",
             "interval": _CANARY_INTERVAL,
             "recipients": [{"number": PHONE, "tells": True}],
-            "receive_token": {"file": token.name},
+            "receive_token": {"file": secrets["token"]},
             "sender": sandbox.credentials.toll_free,
             "cost_per_message": 0.06,
             "max_cost_per_day": 5,
@@ -98,17 +106,50 @@ def notifications(callback_url: str, internal_url: str, token: str) -> Notificat
     )
 
 
-def _document(sandbox: Sandbox, token_file: str) -> dict[str, Any]:
+def _write_secrets(sandbox: Sandbox, path: Path) -> Mapping[str, str]:
+    """Write each secret into a file of its own beside the configuration; return the names of the files."""
+    canary = sandbox.client("canary")
+    secrets = {
+        "token": sandbox.credentials.auth_token,
+        "password": sandbox.credentials.b2core_plain_password,
+        "totp-password": sandbox.credentials.b2core_password,
+        "totp": sandbox.credentials.b2core_totp_secret,
+        "canary-password": canary.password,
+        "canary-totp": canary.totp_secret,
+    }
+    files = {}
+    for name, secret in secrets.items():
+        file = path.with_suffix(f".{name}")
+        file.unlink(missing_ok=True)  # an old one may be readable by others
+        file.touch(mode=0o600)
+        file.write_text(secret, encoding="utf-8")
+        files[name] = file.name
+    return files
+
+
+def _document(sandbox: Sandbox, secrets: Mapping[str, str]) -> dict[str, Any]:
     target = {"target": "twilio", "interval": _INTERVAL}
+    office = {"target": "b2core", "interval": _INTERVAL}
     return {
         "providers": {
             "twilio": {
                 "type": "twilio",
                 "account_sid": sandbox.credentials.account_sid,
-                "auth_token": {"file": token_file},
+                "auth_token": {"file": secrets["token"]},
                 "base_url": sandbox.url,
                 "status_page": f"{sandbox.url}/statuspage",
             }
+        },
+        "back_offices": {
+            "b2core": {
+                "type": "b2core",
+                "url": sandbox.b2core_url,
+                "email": sandbox.credentials.b2core_plain_email,
+                "password": {"file": secrets["password"]},
+            }
+        },
+        "clocks": {
+            "time": {"type": "ntp", "servers": [sandbox.ntp_address], "platform_url": f"{sandbox.b2core_url}/api/v2"}
         },
         "checks": {
             "credentials": {"type": "credentials", **target},
@@ -124,6 +165,22 @@ def _document(sandbox: Sandbox, token_file: str) -> dict[str, Any]:
             "service-status": {"type": "service_status", **target},
             "delivery": {"type": "delivery", **target, "no_traffic_after": "10m"},
             "conversion": {"type": "conversion", **target},
+            "enablement": {"type": "enablement", **office, "provider": "twilio-main", "compare_with": "twilio"},
+            "client-readiness": {
+                "type": "client_readiness",
+                **office,
+                "interval": _READINESS_INTERVAL,
+                "min_clients": 50,
+            },
+            "totp-login": {
+                "type": "totp_login",
+                **office,
+                "interval": _TOTP_INTERVAL,
+                "email": sandbox.client("canary").email,
+                "password": {"file": secrets["canary-password"]},
+                "totp_secret": {"file": secrets["canary-totp"]},
+            },
+            "clock": {"type": "clock", "target": "time", "interval": _CLOCK_INTERVAL},
         },
     }
 
@@ -151,13 +208,18 @@ def run_demo(*, faults: Sequence[str], listen_address: str, seed: int, speed: fl
         folder = config_path.parent
         app = App.load(config_path, lambda: Storage.open(folder / "demo.db", meters), meters)
         _warm(app, folder)
-        links = {"status page": f"{url}/", "metrics": f"{url}/metrics"}
+        links = {
+            "status page": f"{url}/",
+            "diagnose": f"{url}/diagnose",
+            "metrics": f"{url}/metrics",
+            "clock page": f"{url_of(public)}{PAGE_PATH}",
+        }
         if companions:
             links |= _start_companions(stack, folder, listener)
         links["sandbox"] = f"{sandbox.url}/sandbox/faults"
         app.start()
         stack.callback(app.stop)
-        stack.enter_context(serve_public(public, app.callback_clients, app.storage.messages, meters))
+        stack.enter_context(serve_public(public, app.callback_clients, app.storage.messages, meters, app.true_time))
         with _display(app, links, sandbox):
             serve(build_internal(app), [listener], on_hangup=_end_demo)
 

@@ -12,6 +12,8 @@ from typing import Final
 
 from checks.callbacks import CallbackOutcome
 
+from .verifier import VerifierEventOutcome
+
 _log: Final = logging.getLogger(__name__)
 
 _MAX_CODES_LOGGED: Final = 200  # codes come from outside
@@ -45,6 +47,15 @@ class ForwardOutcome(StrEnum):
     DROPPED = "dropped"  # too many were waiting, or the exporter stopped
 
 
+class DiagnosisOutcome(StrEnum):
+    """What came of a question about a client."""
+
+    ANSWERED = "answered"
+    UNAUTHORIZED = "unauthorized"
+    MALFORMED = "malformed"
+    RATE_LIMITED = "rate_limited"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterReadings:
     """All counts at one moment."""
@@ -56,6 +67,8 @@ class MeterReadings:
     callbacks: Mapping[tuple[str, CallbackOutcome], int]  # by target, "" for one that is not known
     forwards: Mapping[tuple[str, ForwardOutcome], int]  # by target
     confirmations: Mapping[tuple[str, ConfirmationOutcome], int]  # by target
+    verifier_events: Mapping[tuple[str, VerifierEventOutcome], int]  # by target
+    diagnoses: Mapping[DiagnosisOutcome, int]
     storage_errors: int
     reload_succeeded: bool
     reload_succeeded_at: datetime | None  # aware, UTC
@@ -73,6 +86,8 @@ class Meters:
         self._callbacks: Counter[tuple[str, CallbackOutcome]] = Counter()
         self._forwards: Counter[tuple[str, ForwardOutcome]] = Counter()
         self._confirmations: Counter[tuple[str, ConfirmationOutcome]] = Counter()
+        self._verifier_events: Counter[tuple[str, VerifierEventOutcome]] = Counter()
+        self._diagnoses: Counter[DiagnosisOutcome] = Counter(dict.fromkeys(DiagnosisOutcome, 0))
         self._storage_errors = 0
         self._reload_succeeded = False
         self._reload_succeeded_at: datetime | None = None
@@ -122,6 +137,21 @@ class Meters:
         with self._lock:
             self._confirmations[target, outcome] += count
 
+    def expect_verifier_events(self, target: str) -> None:
+        """Let the counts of what the platform tells of codes start at 0."""
+        for outcome in VerifierEventOutcome:
+            self.verifier_events(target, outcome, 0)
+
+    def verifier_events(self, target: str, outcome: VerifierEventOutcome, count: int = 1) -> None:
+        """Count what the platform told of codes."""
+        with self._lock:
+            self._verifier_events[target, outcome] += count
+
+    def diagnosis(self, outcome: DiagnosisOutcome) -> None:
+        """Count a question about a client."""
+        with self._lock:
+            self._diagnoses[outcome] += 1
+
     def config_loaded(self, succeeded: bool, at: datetime) -> None:
         """Note the outcome of the latest attempt to load the configuration."""
         with self._lock:
@@ -159,6 +189,8 @@ class Meters:
                 callbacks=MappingProxyType(dict(self._callbacks)),
                 forwards=MappingProxyType(dict(self._forwards)),
                 confirmations=MappingProxyType(dict(self._confirmations)),
+                verifier_events=MappingProxyType(dict(self._verifier_events)),
+                diagnoses=MappingProxyType(dict(self._diagnoses)),
                 storage_errors=self._storage_errors,
                 reload_succeeded=self._reload_succeeded,
                 reload_succeeded_at=self._reload_succeeded_at,

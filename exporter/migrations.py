@@ -56,4 +56,20 @@ CREATE INDEX canaries_by_recipient ON canaries (name, recipient, sent_at);
 CREATE TABLE journal (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, input BLOB NOT NULL);
 """
 
-MIGRATIONS: Final = (_SOURCES_AND_OPERATORS,)
+# From version 2, which knew nothing of back offices.
+_NOTES_AND_VERIFIER: Final = """
+CREATE TABLE notes (name TEXT PRIMARY KEY, note TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE verifier_slots (
+    target TEXT NOT NULL, slot INTEGER NOT NULL, step TEXT NOT NULL, total INTEGER NOT NULL,
+    PRIMARY KEY (target, slot, step)
+) WITHOUT ROWID;
+CREATE TABLE verifier_counts (
+    target TEXT NOT NULL, step TEXT NOT NULL, total INTEGER NOT NULL, PRIMARY KEY (target, step)
+) WITHOUT ROWID;
+CREATE TABLE verifier_batches (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, batch BLOB NOT NULL, UNIQUE (target, batch)
+);
+CREATE INDEX verifier_batches_by_age ON verifier_batches (target, number);
+"""
+
+MIGRATIONS: Final = (_SOURCES_AND_OPERATORS, _NOTES_AND_VERIFIER)

@@ -11,7 +11,7 @@ from typing import Final
 from checks.messages import Movement, Source, Status, reached
 from checks.reason import Reason
 
-from .metrics import FAMILIES, Family
+from .families import FAMILIES, Family
 from .operators import OperatorLabels
 from .snapshot import LATENCY_BOUNDS, Route
 

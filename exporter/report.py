@@ -9,6 +9,7 @@ from dataclasses import asdict
 from enum import StrEnum
 from typing import Any, Final
 
+from checks.kinds import KINDS
 from checks.reason import Outcome
 from checks.result import CheckRun
 
@@ -46,7 +47,7 @@ def _nagios(runs: Sequence[CheckRun]) -> tuple[str, int]:
         case Outcome.ERROR:
             return _UNKNOWN
         case Outcome.FAIL:
-            return _CRITICAL if any(run.result.reason.row.stops_codes for run in runs) else _WARNING
+            return _CRITICAL if any(KINDS[run.kind].stops_codes(run.result.reason) for run in runs) else _WARNING
 
 
 def summary(runs: Sequence[CheckRun]) -> str:

@@ -84,3 +84,4 @@ class Snapshot:
     tallies: Mapping[str, Tally] = field(default_factory=lambda: MappingProxyType({}))
     evidence: Mapping[str, Evidence] = field(default_factory=lambda: MappingProxyType({}))
     canaries: Mapping[str, Canaries] = field(default_factory=lambda: MappingProxyType({}))  # by check
+    verifier: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: MappingProxyType({}))  # target and step

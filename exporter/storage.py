@@ -18,18 +18,32 @@ from typing import Final, Self
 from pydantic import TypeAdapter
 
 from checks.balance import HISTORY as BALANCE_HISTORY
-from checks.past import BalanceReading, Past
+from checks.errors import StorageUnavailableError
+from checks.past import BalanceReading, Past, ProviderIdentity
 from checks.reason import Outcome, Reason
-from checks.result import Balance, CheckResult, CheckRun, DeliveryTime, ServiceComponent, Spend
+from checks.result import (
+    AcceptedSteps,
+    Balance,
+    CheckResult,
+    CheckRun,
+    ClientShare,
+    ClockOffset,
+    DeliveryTime,
+    ProviderEnabled,
+    ServiceComponent,
+    Spend,
+)
 
-from . import canaries, ledger, messages, verifications
+from . import canaries, ledger, messages, notes, verifications, verifier
 from .book import TargetBook
 from .canaries import CanaryStore
 from .database import WRITE_ERRORS, Database, StorageError, words_of
 from .messages import Messages
 from .meters import Meters
 from .migrations import MIGRATIONS
+from .notes import CheckNotebook
 from .snapshot import CheckState, Snapshot
+from .verifier import VerifierStore
 
 _KEPT_RUNS: Final = 100  # of each check; as many failed ones are kept beside them
 _PRUNE_EVERY: Final = 50  # recorded runs
@@ -53,11 +67,22 @@ CREATE TABLE balances (
 ) WITHOUT ROWID;
 """
 
-SCHEMA: Final = _SCHEMA + ledger.SCHEMA + verifications.SCHEMA + messages.SCHEMA + canaries.SCHEMA
+SCHEMA: Final = "".join(
+    (
+        _SCHEMA,
+        ledger.SCHEMA,
+        verifications.SCHEMA,
+        messages.SCHEMA,
+        canaries.SCHEMA,
+        notes.SCHEMA,
+        verifier.SCHEMA,
+    )
+)
 
+_NO_IDENTITIES: Final[Mapping[str, ProviderIdentity]] = MappingProxyType({})
 _NONE_YET: Final[Mapping[Outcome, int]] = MappingProxyType(dict.fromkeys(Outcome, 0))
 
-_Stored = Balance | Spend | ServiceComponent
+_Stored = Balance | Spend | ServiceComponent | ClockOffset | AcceptedSteps | ProviderEnabled | ClientShare
 _MEASURED: Final[TypeAdapter[tuple[_Stored, ...]]] = TypeAdapter(tuple[_Stored, ...])
 
 
@@ -77,6 +102,7 @@ class Storage:
     def __init__(self, database: Database, meters: Meters) -> None:
         self.messages: Final = Messages(database, meters)
         self.canaries: Final = CanaryStore(database)
+        self.verifier: Final = VerifierStore(database)
         self._database = database
         self._db = database.writer
         self._lock = database.lock  # of the states, too
@@ -120,7 +146,12 @@ class Storage:
             tallies=self.messages.tallies(),
             evidence=self.messages.evidence(),
             canaries=self.canaries.counts(),
+            verifier=self.verifier.counts(),
         )
+
+    def notebook(self, name: str) -> CheckNotebook:
+        """Return the note of a check, or of what else keeps one."""
+        return CheckNotebook(self._database, name)
 
     def book(self, target: str) -> TargetBook:
         """Return the book of one target's messages."""
@@ -157,29 +188,35 @@ class Storage:
             if self._recorded % _PRUNE_EVERY == 0:
                 self._prune(run.finished_at.timestamp())
 
-    def past(self, check: str, target: str, now: datetime) -> Past:
-        """Return what a check of ``target`` may know of earlier runs: little, when the database cannot be read."""
+    def past(
+        self, check: str, target: str, now: datetime, identities: Mapping[str, ProviderIdentity] = _NO_IDENTITIES
+    ) -> Past:
+        """Return what a check of ``target`` may know: of earlier runs little, when the database cannot be read."""
         try:
-            return self._past(check, target, now)
+            balances = self._balances(target, now)
         except sqlite3.Error as problem:
             self._database.failed(problem)
-            return Past(now=now, book=self.book(target), desk=self.canaries.desk(check))
+            balances = ()
+        return Past(
+            now=now,
+            balances=balances,
+            book=self.book(target),
+            desk=self.canaries.desk(check),
+            notebook=self.notebook(check),
+            verifier=self.verifier.book(target),
+            identities=identities,
+        )
 
-    def _past(self, check: str, target: str, now: datetime) -> Past:
+    def _balances(self, target: str, now: datetime) -> tuple[BalanceReading, ...]:
         with self._lock:
             readings = self._db.execute(
                 "SELECT at, amount, spent_total, currency FROM balances"
                 " WHERE target = ? AND at >= ? AND at < ? ORDER BY at",
                 (target, (now - BALANCE_HISTORY).timestamp(), now.timestamp()),
             ).fetchall()
-        return Past(
-            now=now,
-            balances=tuple(
-                BalanceReading(at=_moment(at), amount=amount, currency=currency, spent_total=spent_total)
-                for at, amount, spent_total, currency in readings
-            ),
-            book=self.book(target),
-            desk=self.canaries.desk(check),
+        return tuple(
+            BalanceReading(at=_moment(at), amount=amount, currency=currency, spent_total=spent_total)
+            for at, amount, spent_total, currency in readings
         )
 
     def recent_runs(self, check: str, *, passed: bool | None = None, limit: int = 10) -> Sequence[PastRun]:
@@ -223,6 +260,7 @@ class Storage:
                     for name in gone:
                         self._db.execute("DELETE FROM checks WHERE name = ?", (name,))
                         self._db.execute("DELETE FROM runs WHERE name = ?", (name,))
+                        self._db.execute("DELETE FROM notes WHERE name = ?", (name,))
             except sqlite3.Error as problem:
                 self._database.failed(problem)
             kept = {name: state for name, state in self._states.items() if name not in gone}
@@ -288,6 +326,8 @@ class Storage:
                         )
                 self._db.execute("DELETE FROM balances WHERE at < ?", (now - BALANCE_HISTORY.total_seconds() - 86400,))
             self.messages.prune()
+            with suppress(StorageUnavailableError):  # has been counted and logged
+                self.verifier.prune(now)
         except WRITE_ERRORS as problem:
             self._database.failed(problem)
 

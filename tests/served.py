@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 from prometheus_client import CollectorRegistry
 
 from checks.kinds import KINDS
+from checks.providers.twilio import TwilioSettings
 from checks.reason import Reason
 from checks.result import Balance, CheckResult, CheckRun, Measured
-from checks.settings import ProviderSettings
+from checks.secret import Secret
 from exporter.config import Config, ConfiguredCheck
+from exporter.diagnosing import Known
 from exporter.meters import Meters
 from exporter.metrics import TwofaCollector, build_registry
 from exporter.storage import Storage
@@ -35,12 +37,16 @@ ALL_KINDS = {
 }
 
 
+def twilio_settings() -> TwilioSettings:
+    return TwilioSettings(type="twilio", account_sid=f"AC{'0' * 32}", auth_token=Secret("not-a-token"))
+
+
 def build_config(
     kinds: Mapping[str, Mapping[str, object]] = ALL_KINDS, targets: Sequence[str] = ("twilio-eu",)
 ) -> Config:
     """A configuration with one check of each kind for each target, called ``target-kind``."""
     return Config(
-        providers={target: ProviderSettings(type="twilio") for target in targets},
+        targets={target: twilio_settings() for target in targets},
         checks={
             name: ConfiguredCheck(
                 name=name, kind_name=kind, settings=KINDS[kind].settings.model_validate({"target": target, **fields})
@@ -95,6 +101,9 @@ class FakeApp:
     def __post_init__(self) -> None:
         self.storage = Storage.in_memory(self.meters)
         self.registry = build_registry(TwofaCollector(lambda: self.config, self.storage, self.meters))
+
+    def known(self) -> Known:
+        return Known(config=self.config, clients={}, checks=lambda _: self.storage.checks(), alarms={})
 
     def is_healthy(self) -> bool:
         return self.healthy

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import requests
+import yaml
 
 from exporter.demo import write_sandbox_config
 from exporter.sandbox.server import Sandbox
@@ -29,8 +30,13 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def config(sandbox: Sandbox, tmp_path: Path) -> Path:
+    """Of the provider alone: a back office takes five sign-ins a minute, and each command here would need one."""
     path = tmp_path / "exporter.yml"
     write_sandbox_config(sandbox, path)
+    document = yaml.safe_load(path.read_text())
+    del document["back_offices"], document["clocks"]
+    document["checks"] = {name: document["checks"][name] for name in CHECKS}
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
     return path
 
 
@@ -178,7 +184,7 @@ def test_config_schema_is_json() -> None:
 def test_the_demo_runs_once_and_ends_with_0() -> None:
     done = run_command("demo", "--once")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "all 7 checks pass" in done.stdout
+    assert "all 11 checks pass" in done.stdout
 
 
 def test_the_demo_shows_an_injected_fault() -> None:
@@ -213,7 +219,7 @@ def test_the_demo_serves_until_it_is_told_to_stop(number: signal.Signals, tmp_pa
     port = free_port()
     log = tmp_path / "demo.log"
     with running([*COMMAND, "demo", f"--web.listen-address=127.0.0.1:{port}", "--no-companions"], log) as process:
-        wait_for(lambda: "all 7 checks pass" in log.read_text())
+        wait_for(lambda: "all 12 checks pass" in log.read_text(), seconds=60)
         page = requests.get(f"http://127.0.0.1:{port}/", timeout=5).text
         assert "credentials" in page
         process.send_signal(number)

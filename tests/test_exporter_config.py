@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checks.kinds import KINDS
-from checks.providers import PROVIDERS
-from exporter.config import Config, ConfigError, dump, for_one_run, load, masked, schema
+from checks.targets import SECTIONS
+from exporter.config import Config, ConfigError, counted, dump, for_one_run, load, masked, schema
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "twofa-exporter.yaml"
+BACK_OFFICE_EXAMPLE = ROOT / "examples" / "back-office.yaml"
 SCHEMA = ROOT / "examples" / "config.schema.json"
 NOBODY = 65534
 TOKEN = "t0ken-that-never-shows"
@@ -54,11 +56,48 @@ def problems_of(tmp_path: Path, text: str | bytes) -> list[str]:
     return [problem.replace(f"{tmp_path}/", "") for problem in caught.value.problems]
 
 
-def test_the_example_loads_with_every_kind_of_check() -> None:
-    config = load(EXAMPLE)
-    assert {check.kind_name for check in config.checks.values()} == set(KINDS)
-    assert config.warnings == ()
-    assert config.checks["balance"].settings.interval == 300.0
+def test_the_examples_load_with_every_kind_of_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in re.findall(r"env: (\w+)", BACK_OFFICE_EXAMPLE.read_text()):
+        monkeypatch.setenv(name, "JBSWY3DPEHPK3PXP")
+    examples = [load(EXAMPLE), load(BACK_OFFICE_EXAMPLE)]
+    assert {check.kind_name for config in examples for check in config.checks.values()} == set(KINDS)
+    assert [config.warnings for config in examples] == [(), ()]
+    assert examples[0].checks["balance"].settings.interval == 300.0
+
+
+def test_two_targets_of_one_name_are_refused(tmp_path: Path) -> None:
+    clock = "clocks:\n  twilio: {type: ntp, servers: [time.example.com]}\n"
+    assert problems_of(tmp_path, PROVIDER + clock + CHECK) == [
+        "c.yml: clocks.twilio: providers.twilio has the same name, which is a label of metrics"
+    ]
+
+
+def test_a_check_of_what_its_target_does_not_tell_is_refused(tmp_path: Path) -> None:
+    office = "back_offices:\n  office: {type: zitadel, url: https://x.example.com, token: {env: TEST_TOKEN}}\n"
+    checks = "  v: {type: verifier, target: office}\n  t: {type: totp_login, target: office}\n"
+    problems = problems_of(tmp_path, PROVIDER + office + CHECK + checks)
+    assert (
+        "c.yml: checks.v.target: back_offices.office has no verifier_events, which the check verifier lives on" in problems
+    )
+    assert (
+        "c.yml: checks.t.target: a zitadel back office cannot answer the check totp_login; it can answer:"
+        " enablement, client_readiness, verifier" in problems
+    )
+
+
+def test_a_comparison_names_a_provider(tmp_path: Path) -> None:
+    office = "back_offices:\n  office: {type: zitadel, url: https://x.example.com, token: {env: TEST_TOKEN}}\n"
+    checks = "  e: {type: enablement, target: office, compare_with: twillio}\n"
+    assert problems_of(tmp_path, PROVIDER + office + CHECK + checks) == [
+        'c.yml: checks.e.compare_with: no provider "twillio"; did you mean "twilio"?'
+    ]
+
+
+def test_what_counts_the_sections_counts_them(tmp_path: Path) -> None:
+    office = "back_offices:\n  office: {type: zitadel, url: https://x.example.com, token: {env: TEST_TOKEN}}\n"
+    checks = "  e: {type: enablement, target: office}\n"
+    assert counted(load_text(tmp_path, PROVIDER + office + CHECK + checks)) == "1 provider, 1 back office and 2 checks"
+    assert counted(load_text(tmp_path, PROVIDER + CHECK)) == "1 provider and 1 check"
 
 
 def test_defaults_are_filled_in(tmp_path: Path) -> None:
@@ -110,7 +149,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "unknown section": (
         PROVIDER + CHECK + "chekcs: {}\n",
-        ['c.yml: chekcs: unknown key, must be one of: checks, providers; did you mean "checks"?'],
+        ['c.yml: chekcs: unknown key, must be one of: back_offices, checks, clocks, diagnose, providers; did you mean "checks"?'],
     ),
     "no checks": (PROVIDER, ["c.yml: checks: is required"]),
     "no providers": (CHECK, ["c.yml: providers: is required"]),
@@ -135,13 +174,13 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "no type": (
         edited("    type: credentials\n", ""),
         [
-            "c.yml: checks.credentials.type: is required, must be one of: account, balance, canary, conversion, credentials, delivery, senders, service_status"
+            "c.yml: checks.credentials.type: is required, must be one of: account, balance, canary, client_readiness, clock, conversion, credentials, delivery, enablement, senders, service_status, totp_login, verifier"
         ],
     ),
     "unknown check type": (
         edited("type: credentials", "type: credentails"),
         [
-            'c.yml: checks.credentials.type: unknown type "credentails", must be one of: account, balance, canary, conversion, credentials, delivery, senders, service_status; did you mean "credentials"?'
+            'c.yml: checks.credentials.type: unknown type "credentails", must be one of: account, balance, canary, client_readiness, clock, conversion, credentials, delivery, enablement, senders, service_status, totp_login, verifier; did you mean "credentials"?'
         ],
     ),
     "unknown provider type": (
@@ -492,7 +531,7 @@ def test_what_is_merged_in_may_be_overridden(tmp_path: Path) -> None:
 
 
 def test_every_setting_is_described_in_the_schema() -> None:
-    models = [spec.settings for spec in PROVIDERS.values()] + [kind.settings for kind in KINDS.values()]
+    models = [spec.settings for section in SECTIONS.values() for spec in section.types.values()] + [kind.settings for kind in KINDS.values()]
     undescribed = [
         f"{model.__name__}.{name}"
         for model in models

@@ -19,27 +19,45 @@ from checks.messages.book import Reading
 from checks.messages.detector import Hypothesis, NodeReading, Scope, Verdict
 from checks.messages.verification import TypedCode
 from checks.reason import Reason
-from checks.result import Balance, DeliveryTime, Measured, ServiceComponent, ServiceState, Spend
+from checks.result import (
+    AcceptedSteps,
+    Balance,
+    ClientShare,
+    ClockOffset,
+    ClockSource,
+    DeliveryTime,
+    Measured,
+    MethodGroup,
+    ProviderEnabled,
+    ServiceComponent,
+    ServiceState,
+    Spend,
+)
 from exporter import config as configuration
 from exporter import metrics
 from exporter.config import Config
-from exporter.meters import Meters, SchedulerEvent
-from exporter.metrics import FAMILIES, MetricType, Samples, TwofaCollector, build_registry
+from exporter.families import FAMILIES, MetricType
+from exporter.meters import DiagnosisOutcome, Meters, SchedulerEvent
+from exporter.metrics import Samples, TwofaCollector, build_registry
 from exporter.snapshot import Evidence
 from exporter.storage import Storage
+from exporter.verifier import VerifierEvent
 from tests.fakes import NOW, receipt, run
 from tests.repo import ROOT, require_program
 
 GOLDEN = ROOT / "tests" / "golden" / "metrics.prom"
 EXAMPLE = ROOT / "examples" / "twofa-exporter.yaml"
+BACK_OFFICE_EXAMPLE = ROOT / "examples" / "back-office.yaml"
 NUMBER = "+14155550100"
 RESERVED_LABELS = {"job", "instance", "service", "endpoint", "pod", "namespace", "container"}
 
 
 @pytest.fixture
 def config(monkeypatch: pytest.MonkeyPatch) -> Config:
-    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "x")
-    return configuration.load(EXAMPLE)
+    for name in re.findall(r"env: (\w+)", BACK_OFFICE_EXAMPLE.read_text()):
+        monkeypatch.setenv(name, "JBSWY3DPEHPK3PXP")
+    one, two = configuration.load(EXAMPLE), configuration.load(BACK_OFFICE_EXAMPLE)
+    return Config(targets={**one.targets, **two.targets}, checks={**one.checks, **two.checks})
 
 
 EVIDENCE = Evidence(
@@ -101,6 +119,24 @@ def a_registry(config: Config, monkeypatch: pytest.MonkeyPatch) -> CollectorRegi
         known_until=NOW.timestamp(),
     )
     storage.record(run(check="delivery", kind="delivery"))
+    enabled = ProviderEnabled(provider="Twilio", is_enabled=True)
+    storage.record(run(Reason.OK, enabled, target="b2core", check="enablement", kind="enablement"))
+    share = ClientShare(methods=MethodGroup.SMS, clients=31, without_phone=2)
+    storage.record(run(Reason.OK, share, target="b2core", check="client-readiness", kind="client_readiness"))
+    storage.record(
+        run(
+            Reason.WRONG_CODE_ACCEPTED,
+            AcceptedSteps(steps=1),
+            target="b2core",
+            check="totp-login",
+            kind="totp_login",
+        )
+    )
+    offset = ClockOffset(seconds=-0.25, source=ClockSource.HOST)
+    storage.record(run(Reason.OK, offset, target="time", check="clock", kind="clock"))
+    meters.expect_verifier_events("b2core")
+    storage.verifier.take("b2core", [VerifierEvent(at=NOW.timestamp(), step=-1, used=False)])
+    meters.diagnosis(DiagnosisOutcome.ANSWERED)
     meters.expect_callbacks("twilio")
     meters.callback("", CallbackOutcome.UNKNOWN_TARGET)
     meters.expect_confirmations("twilio")
@@ -259,6 +295,10 @@ MEASURED: dict[type, tuple[str, Measured]] = {
         "twofa_provider_service_state",
         ServiceComponent(component="SMS", state=ServiceState.OPERATIONAL),
     ),
+    ClockOffset: ("twofa_clock_offset_seconds", ClockOffset(seconds=1.0, source=ClockSource.PLATFORM)),
+    AcceptedSteps: ("twofa_totp_accepted_steps", AcceptedSteps(steps=1)),
+    ProviderEnabled: ("twofa_backoffice_provider_enabled", ProviderEnabled(provider="Twilio", is_enabled=False)),
+    ClientShare: ("twofa_clients_sampled", ClientShare(methods=MethodGroup.BOTH, clients=3)),
 }
 SAID_BY_THE_MESSAGES = {DeliveryTime}  # as a histogram
 

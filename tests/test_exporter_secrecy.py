@@ -9,13 +9,13 @@ import pytest
 import requests
 
 from exporter.demo import write_sandbox_config
-from exporter.sandbox import Notifications
+from exporter.sandbox import PERSONAS, Notifications
 from exporter.sandbox.faults import FAULTS
 from exporter.sandbox.server import Sandbox
 from tests.processes import exporter, free_port, run_command, wait_for
 from tests.test_e2e_prometheus import quick
 
-PAGES = ("/", "/metrics", "/config", "/-/healthy", "/-/ready", "/nothing", "/-/reload")
+PAGES = ("/", "/diagnose", "/metrics", "/config", "/-/healthy", "/-/ready", "/nothing", "/-/reload")
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,10 @@ def canaries(sandbox: Sandbox) -> set[str]:
     assert all(re.search(r"\d{6}", body) for body in bodies)
     basic = base64.b64encode(f"{given.account_sid}:{given.auth_token}".encode()).decode()
     secrets = {given.auth_token, given.api_key_secret, given.restricted_key_secret, basic}
+    secrets |= {given.b2core_password, given.b2core_totp_secret, given.b2core_plain_password}
+    clients = [sandbox.client(name) for name in PERSONAS]
+    secrets |= {secret for client in clients for secret in (client.password, client.totp_secret, client.email)}
+    numbers |= {client.number for client in clients}
     without_plus = {number.removeprefix("+") for number in numbers}
     return secrets | without_plus | bodies | ids | {given.long_code[1:], given.toll_free[1:]}
 
@@ -76,6 +80,8 @@ def test_serving_through_every_fault_shows_no_secret_and_nothing_personal(
 
         def look() -> None:
             seen.extend(requests.get(f"{url}{page}", timeout=5).text for page in PAGES)
+            asked = ({"client": "1"}, {"phone": sandbox.client("landline").number})
+            seen.extend(requests.post(f"{url}/api/v1/diagnose", json=each, timeout=10).text for each in asked)
 
         for fault in faults:
             sandbox.set_fault(fault)

@@ -343,15 +343,15 @@ def test_a_second_process_is_refused(tmp_path: Path, storage: Storage) -> None:
 
 
 def test_a_database_from_a_newer_version_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "x.db"
+    path, newer = tmp_path / "x.db", len(MIGRATIONS) + 2
     with sqlite3.connect(path) as db:
-        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 2}")
+        db.execute(f"PRAGMA user_version = {newer}")
     db.close()
     with pytest.raises(StorageError) as caught:
         Storage.open(path, Meters())
     assert str(caught.value) == (
-        f"{path}: was written by a newer version (schema 3, this version knows 2); run that version, or"
-        " give another --storage.path"
+        f"{path}: was written by a newer version (schema {newer}, this version knows {newer - 1}); run that version,"
+        " or give another --storage.path"
     )
 
 

@@ -30,10 +30,11 @@ from checks.clients import (
     ServiceStatusClient,
 )
 from checks.errors import ProviderError
-from checks.providers import PROVIDERS, build_client
+from checks.providers import PROVIDERS
 from checks.providers.http import deadline
 from checks.reason import Reason
 from checks.secret import Secret
+from checks.targets import build_client
 from tests import stub_server as stubs
 from tests.stub_server import StubServer
 

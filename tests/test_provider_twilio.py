@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from checks.clients import Account, AccountState, CountryPermissions, LogPage, Money, RecentSpend, Sender
 from checks.errors import BadResponseError, DeadlineExceededError, NotFoundError, PermissionMissingError, ProviderError
 from checks.messages import Receipt, Status, mask_number
-from checks.providers import PROVIDERS, build_client
+from checks.providers import PROVIDERS
 from checks.providers.http import deadline
 from checks.providers.twilio import TwilioClient, TwilioSettings
 from checks.providers.twilio.answers import parse_number
@@ -34,6 +34,7 @@ from checks.providers.twilio.log import Seen, parse_time
 from checks.providers.twilio.paging import parse_bookmark
 from checks.reason import Reason
 from checks.secret import Secret
+from checks.targets import build_client
 from exporter.sandbox import Sandbox
 from tests import stub_server as stubs
 from tests.stub_server import StubServer

@@ -10,11 +10,12 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from checks.kinds import KINDS
-from checks.providers import PROVIDERS
 from checks.reason import Reason
 from checks.secret import Secret
 from checks.settings import Settings, format_duration
-from exporter.metrics import FAMILIES
+from checks.targets import SECTIONS
+from exporter.config import DiagnoseSettings
+from exporter.families import FAMILIES
 from tests.repo import ROOT
 
 README = ROOT / "README.md"
@@ -49,9 +50,13 @@ def reference() -> Iterator[str]:
     yield "secret is `{env: NAME}` or `{file: PATH}`, relative to the file; names of providers and checks are made of"
     yield "lower case letters, digits, `-` and `_`, and become labels."
     yield ""
-    yield "## providers"
-    for name, spec in PROVIDERS.items():
-        yield from section(f"type: {name}", spec.settings)
+    for heading, part in SECTIONS.items():
+        yield f"## {heading}"
+        for name, spec in part.types.items():
+            yield from section(f"type: {name}", spec.settings)
+        yield ""
+    yield "## diagnose"
+    yield from section("diagnose", DiagnoseSettings)
     yield ""
     yield "## checks"
     for name, kind in KINDS.items():
@@ -116,5 +121,8 @@ def test_the_readme_is_short_enough_to_be_read() -> None:
 
 
 def test_a_secret_has_no_default() -> None:
-    for spec in PROVIDERS.values():
-        assert not any(isinstance(field.default, Secret) for field in spec.settings.model_fields.values())
+    models: list[type[Settings]] = [spec.settings for part in SECTIONS.values() for spec in part.types.values()]
+    models += [kind.settings for kind in KINDS.values()]
+    models.append(DiagnoseSettings)
+    for model in models:
+        assert not any(isinstance(field.default, Secret) for field in model.model_fields.values())

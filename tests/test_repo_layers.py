@@ -40,8 +40,13 @@ IMPORT_RULES = (
     ImportRule(inside="checks/*", module="typer"),
     ImportRule(inside="checks/*", module="rich"),
     ImportRule(
-        inside="checks/*", module="threading", allowed=("checks/providers/http.py", "checks/providers/limiter.py")
+        inside="checks/*",
+        module="threading",
+        allowed=("checks/backoffices/b2core/session.py", "checks/providers/http.py", "checks/providers/limiter.py"),
     ),
+    ImportRule(inside="checks/*", module="pyotp", allowed=("checks/totp.py",)),
+    ImportRule(inside="checks/*", module="ntplib", allowed=("checks/clocks/ntp.py",)),
+    ImportRule(inside="exporter/*", module="pyotp", allowed=("exporter/sandbox/*",)),
     ImportRule(inside="checks/*", module="twilio", allowed=("checks/providers/twilio/*",)),
     ImportRule(inside="exporter/*", module="twilio"),
     ImportRule(inside="exporter/*", module="apscheduler", allowed=("exporter/scheduler.py",)),

@@ -103,7 +103,7 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_installed_command_accepts_an_example(installation: Installation, example: str) -> None:
     text = (ROOT / example).read_text(encoding="utf-8")
-    secrets = dict.fromkeys(re.findall(r"\benv:\s*[\"']?(\w+)", text), "a-secret")
+    secrets = dict.fromkeys(re.findall(r"\benv:\s*[\"']?(\w+)", text), "JBSWY3DPEHPK3PXP")
     assert_succeeds(installation.run("twofa-exporter", "config", "check", "--config.file", ROOT / example, **secrets))
 
 

@@ -63,7 +63,7 @@ def listener() -> Iterator[Listener]:
     app = FakeApp()
     (target, settings), *_ = app.config.providers.items()
     confirmed = settings.model_copy(update={"confirmations": ConfirmationSettings.model_construct(token=Secret(TOKEN))})
-    app.config = replace(app.config, providers={**app.config.providers, target: confirmed})
+    app.config = replace(app.config, targets={**app.config.targets, target: confirmed})
     with serving(app) as served:
         yield Listener(app, served.url, target)
 
@@ -236,7 +236,7 @@ def test_a_token_may_have_any_letters(listener: Listener) -> None:
     settings = listener.app.config.providers[listener.target].model_copy(
         update={"confirmations": ConfirmationSettings.model_construct(token=token)}
     )
-    listener.app.config = replace(listener.app.config, providers={listener.target: settings})
+    listener.app.config = replace(listener.app.config, targets={listener.target: settings})
     assert listener.post({"confirmations": []}, token="schlüssel").status_code == 204
     assert listener.post({"confirmations": []}).status_code == 401
 

@@ -7,7 +7,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from checks.reason import Reason
-from exporter.metrics import FAMILIES
+from exporter.families import FAMILIES
 from exporter.web.exposition import OPENMETRICS, TEXT, Format, accepts_gzip, choose_format
 from tests.served import FakeApp, serving, usd
 

@@ -187,8 +187,7 @@ def config_with_secrets() -> Config:
         )
     }
     settings = KINDS["senders"].settings.model_validate({"target": "twilio-eu", "numbers": ["+14155550100"]})
-    return Config(
-        providers=providers,
+    return Config(targets=providers,
         checks={"senders": ConfiguredCheck(name="senders", kind_name="senders", settings=settings)},
     )
 

@@ -153,7 +153,7 @@ def test_the_lead_names_the_provider_that_can_be_used(reasons: list[Reason | Non
 def test_the_worst_comes_first() -> None:
     app = app_with([OK] * 6 + [OK, LOST, OK, LOW, None, SUSPENDED], targets=("sms-a", "sms-b"))
     with closing(app.storage):
-        first, second = page_of(app).providers
+        first, second = page_of(app).targets
     assert (first.name, first.state, first.summary) == (
         "sms-b",
         State.FAIL,
@@ -172,11 +172,11 @@ def test_the_worst_comes_first() -> None:
 
 def test_a_provider_without_checks_says_so() -> None:
     whole = build_config({"account": {}}, targets=("sms-a", "sms-b"))
-    app = FakeApp(config=Config(providers=whole.providers, checks={"sms-a-account": whole.checks["sms-a-account"]}))
+    app = FakeApp(config=Config(targets=whole.targets, checks={"sms-a-account": whole.checks["sms-a-account"]}))
     with closing(app.storage):
         app.record("sms-a-account")
         page = page_of(app)
-    assert [(p.name, p.summary) for p in page.providers] == [
+    assert [(p.name, p.summary) for p in page.targets] == [
         ("sms-b", "No check looks at it"),
         ("sms-a", "The only check passes"),
     ]
@@ -190,7 +190,7 @@ def test_a_provider_without_checks_says_so() -> None:
 def test_a_check_shows_its_reason_in_words(reason: Reason) -> None:
     app = app_with([reason])
     with closing(app.storage):
-        check = next(c for c in page_of(app).providers[0].checks if c.kind == "credentials")
+        check = next(c for c in page_of(app).targets[0].checks if c.kind == "credentials")
     row = REASONS[reason]
     assert (check.reason, check.title) == (reason, row.title)
     assert check.state.value == row.outcome.value
@@ -202,7 +202,7 @@ def test_a_check_tells_since_when_and_when_it_last_passed() -> None:
     with closing(app.storage):
         for minutes, reason in ((40, OK), (12, SUSPENDED), (7, SUSPENDED), (1, SUSPENDED)):
             app.record("twilio-eu-account", reason, "the account is closed", at=NOW - timedelta(minutes=minutes))
-        (check,) = page_of(app).providers[0].checks
+        (check,) = page_of(app).targets[0].checks
     assert check.since is not None
     assert (check.since.ago, check.since.clock, check.since.iso) == ("12 min", "07:18:00 UTC", "2026-11-24T07:18:00Z")
     assert check.last_run is not None
@@ -215,7 +215,7 @@ def test_a_check_tells_since_when_and_when_it_last_passed() -> None:
 def test_a_check_that_never_ran_has_nothing_to_tell() -> None:
     app = FakeApp(config=build_config({"account": {}}))
     with closing(app.storage):
-        (check,) = page_of(app).providers[0].checks
+        (check,) = page_of(app).targets[0].checks
     assert (check.state, check.title, check.detail) == (State.WAITING, "Not run yet", "")
     assert (check.reason, check.since, check.last_run, check.last_success, check.chart) == (None,) * 5
     assert not check.acts
@@ -238,7 +238,7 @@ def test_a_result_older_than_three_intervals_is_stale(
     with closing(app.storage):
         app.record("twilio-eu-account", reason, at=NOW - timedelta(seconds=age_seconds))
         page = page_of(app)
-    (check,) = page.providers[0].checks
+    (check,) = page.targets[0].checks
     assert (check.state, check.stale, page.state) == (state, stale, state)
 
 
@@ -259,7 +259,7 @@ def test_a_balance_is_drawn_with_its_limit() -> None:
         for index, value in enumerate((30.0, 40.0, 1250.5, 25.0)):
             at = NOW - timedelta(minutes=4 - index)
             app.record("twilio-eu-balance", at=at, measured=usd(value))
-        chart = page_of(app).providers[0].checks[0].chart
+        chart = page_of(app).targets[0].checks[0].chart
         assert chart is not None
         assert (chart.caption, chart.latest) == ("Balance", "25.00 USD")
         assert chart.description == (
@@ -267,7 +267,7 @@ def test_a_balance_is_drawn_with_its_limit() -> None:
         )
         assert chart.sparkline.limit_y is not None
         app.record("twilio-eu-balance", Reason.TIMEOUT, at=NOW)
-        assert page_of(app).providers[0].checks[0].chart is None  # what is not known is not shown
+        assert page_of(app).targets[0].checks[0].chart is None  # what is not known is not shown
 
 
 def test_other_checks_show_how_long_they_take() -> None:
@@ -275,7 +275,7 @@ def test_other_checks_show_how_long_they_take() -> None:
     with closing(app.storage):
         for took in (0.25, 1.5, 0.1):
             app.record("twilio-eu-account", took=took)
-        chart = page_of(app).providers[0].checks[0].chart
+        chart = page_of(app).targets[0].checks[0].chart
     assert chart is not None
     assert chart.description == "Run takes: 3 values, from 250 ms to 100 ms, lowest 100 ms, highest 1.5 s"
     assert chart.sparkline.limit_y is None
@@ -318,7 +318,7 @@ def test_opened_runs_show_the_latest_and_the_failures_before_them() -> None:
             app.record("twilio-eu-account", reason, f"run {minutes}", at=NOW - timedelta(minutes=minutes))
         app.record("twilio-eu-credentials")
         page = page_of(app, opened=frozenset({"twilio-eu-account"}))
-    shown = {check.name: check for check in page.providers[0].checks}
+    shown = {check.name: check for check in page.targets[0].checks}
     account, credentials = shown["twilio-eu-account"], shown["twilio-eu-credentials"]
     assert [run.detail for run in account.runs] == [f"run {minutes}" for minutes in range(1, 11)]
     assert [run.state for run in account.runs].count(State.FAIL) == 1
@@ -344,7 +344,7 @@ def test_links_keep_what_is_open_and_whether_the_page_refreshes(
     app = FakeApp(config=build_config({"account": {}}))
     with closing(app.storage):
         page = page_of(app, opened=frozenset(opened), refreshes=refreshes)
-    assert (page.providers[0].checks[0].toggle, page.refresh_toggle) == (toggle, refresh_toggle)
+    assert (page.targets[0].checks[0].toggle, page.refresh_toggle) == (toggle, refresh_toggle)
 
 
 # --- notices ---------------------------------------------------------------------------------------
@@ -553,7 +553,7 @@ def test_hostile_text_is_text() -> None:
     whole = build_config({"account": {}})
     settings = whole.checks["twilio-eu-account"].settings.model_copy(update={"target": HOSTILE})
     check = ConfiguredCheck(name=HOSTILE, kind_name="account", settings=settings)
-    app = FakeApp(config=Config(providers={HOSTILE: whole.providers["twilio-eu"]}, checks={HOSTILE: check}))
+    app = FakeApp(config=Config(targets={HOSTILE: whole.providers["twilio-eu"]}, checks={HOSTILE: check}))
     for reason in (OK, SUSPENDED):
         app.record(HOSTILE, reason, HOSTILE, at=datetime.now(UTC))
     with serving(app) as served:

@@ -1,4 +1,4 @@
-"""The internal listener: metrics, health, reload, the configuration and the status page."""
+"""The internal listener: metrics, health, reload, the configuration, the status page and questions about clients."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -16,16 +16,22 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from checks.secret import Secret
+from checks.settings import BackOfficeSettings
+
 from ..config import Config, masked
+from ..diagnosing import Known
 from ..meters import Meters
 from ..runner import Defect, contained
 from ..storage import Storage
 from .confirmations import confirmation_routes
+from .diagnose import diagnose_routes
 from .exposition import accepts_gzip, choose_format, render
 from .guards import is_cross_site
 from .received import received_routes
 from .server import WebError
 from .status import build_page, read_history
+from .verifier_events import verifier_event_routes
 
 _FOLDER: Final = Path(__file__).parent
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
@@ -59,6 +65,9 @@ class ServedApp(Protocol):
     @property
     def version(self) -> str:
         """The version of the exporter."""
+
+    def known(self) -> Known:
+        """Return what a question about a client starts from."""
 
     def is_healthy(self) -> bool:
         """Return whether checks are being scheduled."""
@@ -94,12 +103,23 @@ class _Static(StaticFiles):
 
 def build_internal(app: ServedApp, *, telemetry_path: str = "/metrics") -> Starlette:
     """Return the application of the internal listener. Raises WebError for a path that cannot be used."""
+    templates = Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     routes = [
-        *_status_routes(app, telemetry_path),
+        *_status_routes(app, telemetry_path, templates),
+        *diagnose_routes(app.known, app.meters, templates, app.version),
         *_health_routes(app),
         Route("/config", _config_endpoint(app)),
         *received_routes(lambda: app.config, app.storage.canaries),
         *confirmation_routes(lambda: app.config, app.storage.messages, app.meters),
+        *verifier_event_routes(
+            lambda target: _verifier_token(app.config, target), app.storage.verifier, app.meters.verifier_events
+        ),
         Mount("/static", _Static(directory=_FOLDER / "static")),
     ]
     taken = {route.path for route in routes if isinstance(route, Route | Mount)}
@@ -109,6 +129,13 @@ def build_internal(app: ServedApp, *, telemetry_path: str = "/metrics") -> Starl
     starlette = Starlette(routes=routes, exception_handlers={Exception: _on_defect})
     starlette.router.redirect_slashes = False
     return starlette
+
+
+def _verifier_token(config: Config, target: str) -> Secret | None:
+    settings = config.targets.get(target)
+    if not isinstance(settings, BackOfficeSettings) or settings.verifier_events is None:
+        return None
+    return settings.verifier_events.token
 
 
 async def _on_defect(request: Request, defect: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
@@ -169,15 +196,8 @@ def _config_endpoint(app: ServedApp) -> Endpoint:
     return config
 
 
-def _status_routes(app: ServedApp, telemetry_path: str) -> list[Route]:
+def _status_routes(app: ServedApp, telemetry_path: str, templates: Environment) -> list[Route]:
     threads = _Threads(_PAGES_AT_ONCE)
-    templates = Environment(
-        loader=FileSystemLoader(_FOLDER / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
     def page(opened: frozenset[str], refreshes: bool) -> str:
         config = app.config

@@ -1,7 +1,7 @@
 """Works out what the status page says from the configuration and the results. Pure, storage's history aside."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from checks.balance import BalanceSettings
 from checks.delivery import DeliverySettings
+from checks.kinds import KINDS
 from checks.reason import Outcome, Reason
 from checks.result import Balance
 from checks.settings import format_duration
@@ -18,7 +19,7 @@ from ..meters import MeterReadings
 from ..snapshot import CheckState, Snapshot
 from ..storage import PastRun, Storage
 from .sparkline import build_sparkline
-from .views import ChartView, CheckView, PageView, ProviderView, RunView, State
+from .views import ChartView, CheckView, PageView, RunView, State, TargetView
 from .words import amount, counted, listed, moment, span
 
 REFRESH_SECONDS: Final = 15
@@ -81,26 +82,26 @@ def build_page(
     }
     by_target = {
         target: tuple(sorted((views[c.name] for c in config.checks.values() if c.target == target), key=_rank))
-        for target in config.providers
+        for target in config.targets
     }
-    providers = [
-        ProviderView(
+    targets = [
+        TargetView(
             name=target,
             vendor=settings.type,
             state=_worst(by_target[target]),
             summary=_headline(by_target[target]) if by_target[target] else "No check looks at it",
             checks=by_target[target],
         )
-        for target, settings in config.providers.items()
+        for target, settings in config.targets.items()
     ]
     checks = sorted(views.values(), key=_rank)
     return PageView(
         state=_worst(checks),
         headline=_headline(checks),
-        lead=_lead(checks, by_target),
+        lead=_lead(checks, by_target, config.providers),
         worst=checks[0] if checks and checks[0].reason is not None and checks[0].state is not State.PASS else None,
         notices=_notices(readings, scheduled, now),
-        providers=tuple(sorted(providers, key=lambda provider: _SEVERITY[provider.state])),
+        targets=tuple(sorted(targets, key=lambda target: _SEVERITY[target.state])),
         now=moment(now, now),
         refresh_seconds=REFRESH_SECONDS if refreshes else None,
         refresh_toggle=_link(opened, not refreshes, None),
@@ -186,7 +187,7 @@ def _rank(check: CheckView) -> tuple[int, bool, int]:
 
 
 def _stops_codes(check: CheckView) -> bool:
-    return check.state is State.FAIL and check.reason is not None and check.reason.row.stops_codes
+    return check.state is State.FAIL and check.reason is not None and KINDS[check.kind].stops_codes(check.reason)
 
 
 def _worst(checks: Sequence[CheckView]) -> State:
@@ -220,20 +221,21 @@ def _predicate(state: State, count: int) -> str:
     return singular if count == 1 else plural
 
 
-def _lead(checks: Sequence[CheckView], by_target: Mapping[str, Sequence[CheckView]]) -> str:
+def _lead(checks: Sequence[CheckView], by_target: Mapping[str, Sequence[CheckView]], providers: Container[str]) -> str:
     """Return the sentence that answers: can clients get codes now?"""
     stopped = [target for target, of_target in by_target.items() if any(map(_stops_codes, of_target))]
     usable = [
         target
         for target, of_target in by_target.items()
-        if target not in stopped and any(check.state is State.PASS for check in of_target)
+        if target in providers and target not in stopped and any(check.state is State.PASS for check in of_target)
     ]
     match _worst(checks):
         case State.FAIL if not stopped:
             return "Codes can still be sent, but something needs attention before they stop."
         case State.FAIL:
             sentence = f"Clients do not get codes through {listed(stopped)}."
-            return f"{sentence} {listed(usable)} can be used." if usable else sentence
+            can_be_used = usable and all(target in providers for target in stopped)  # codes go through the back office
+            return f"{sentence} {listed(usable)} can be used." if can_be_used else sentence
         case State.ERROR:
             return "Nothing is known to keep codes from clients, but not every question could be answered."
         case State.STALE:

@@ -83,7 +83,7 @@ class CheckView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderView:
+class TargetView:
     """One provider and its checks, the worst first."""
 
     name: str
@@ -102,7 +102,7 @@ class PageView:
     lead: str
     worst: CheckView | None  # where to look first
     notices: tuple[str, ...]
-    providers: tuple[ProviderView, ...]
+    targets: tuple[TargetView, ...]
     now: Moment
     refresh_seconds: int | None  # None: it stands still
     refresh_toggle: str
