@@ -77,7 +77,8 @@ def test_a_check_of_what_its_target_does_not_tell_is_refused(tmp_path: Path) -> 
     checks = "  v: {type: verifier, target: office}\n  t: {type: totp_login, target: office}\n"
     problems = problems_of(tmp_path, PROVIDER + office + CHECK + checks)
     assert (
-        "c.yml: checks.v.target: back_offices.office has no verifier_events, which the check verifier lives on" in problems
+        "c.yml: checks.v.target: back_offices.office has no verifier_events, which the check verifier lives on"
+        in problems
     )
     assert (
         "c.yml: checks.t.target: a zitadel back office cannot answer the check totp_login; it can answer:"
@@ -149,7 +150,9 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "unknown section": (
         PROVIDER + CHECK + "chekcs: {}\n",
-        ['c.yml: chekcs: unknown key, must be one of: back_offices, checks, clocks, diagnose, providers; did you mean "checks"?'],
+        [
+            'c.yml: chekcs: unknown key, must be one of: back_offices, checks, clocks, diagnose, providers; did you mean "checks"?'
+        ],
     ),
     "no checks": (PROVIDER, ["c.yml: checks: is required"]),
     "no providers": (CHECK, ["c.yml: providers: is required"]),
@@ -531,7 +534,9 @@ def test_what_is_merged_in_may_be_overridden(tmp_path: Path) -> None:
 
 
 def test_every_setting_is_described_in_the_schema() -> None:
-    models = [spec.settings for section in SECTIONS.values() for spec in section.types.values()] + [kind.settings for kind in KINDS.values()]
+    models = [spec.settings for section in SECTIONS.values() for spec in section.types.values()] + [
+        kind.settings for kind in KINDS.values()
+    ]
     undescribed = [
         f"{model.__name__}.{name}"
         for model in models

@@ -187,7 +187,8 @@ def config_with_secrets() -> Config:
         )
     }
     settings = KINDS["senders"].settings.model_validate({"target": "twilio-eu", "numbers": ["+14155550100"]})
-    return Config(targets=providers,
+    return Config(
+        targets=providers,
         checks={"senders": ConfiguredCheck(name="senders", kind_name="senders", settings=settings)},
     )
 
