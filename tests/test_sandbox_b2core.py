@@ -18,7 +18,7 @@ import requests
 
 from exporter.sandbox import FAULTS, PERSONAS, Client, Sandbox
 from exporter.sandbox.b2core_wire import MAX_BODY_BYTES
-from exporter.sandbox.clients import Clients
+from exporter.sandbox.clients import CONFIRMED_SHARE, Clients
 from exporter.sandbox.faults import OF_THE_BACK_OFFICE, Place
 from exporter.sandbox.geography import find_home
 from exporter.sandbox.twilio import STOPPING
@@ -365,7 +365,7 @@ def test_the_clients_are_those_of_a_broker() -> None:
     methods = Counter("+".join(sorted(each.methods)) for each in clients)
     for name, share in {"sms": 0.6, "google": 0.15, "google+sms": 0.2, "": 0.05}.items():
         assert math.isclose(methods[name] / len(clients), share, abs_tol=0.03)
-    assert math.isclose(sum(each.is_confirmed for each in clients) / len(clients), 0.97, abs_tol=0.02)
+    assert math.isclose(sum(each.is_confirmed for each in clients) / len(clients), CONFIRMED_SHARE, abs_tol=0.01)
     assert len({each.number for each in clients}) == len({each.totp_secret for each in clients}) == len(clients)
     assert None not in {find_home(each.number) for each in clients}
 
