@@ -116,6 +116,14 @@ class BackOffice(SmsSetupClient, ClientDirectory, Protocol):
         """Close the idle connections."""
 
 
+@runtime_checkable
+class Resting(Protocol):
+    """Asks no more for a while after it was refused."""
+
+    def end_rest(self) -> None:
+        """Ask again at the next call: somebody says that it is mended."""
+
+
 class SignIn(StrEnum):
     """What came of a client's sign-in."""
 

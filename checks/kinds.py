@@ -66,9 +66,10 @@ class CheckKind:
     reasons: tuple[Reason, ...]  # all that it can give, in the order of checks/reason.py
     once_per_target: bool = False  # it measures something of the target, which can have one value only
     costs_money: bool = False  # it may only run where the day's money is kept
-    has_memory: bool = False  # what it did before must be known: a single run leaves it out unless it is asked for
+    has_memory: bool = False  # it may only run where what it did before is known
     asks_provider: bool = True  # it asks the service that sends the codes, not somebody who speaks of it
     asks_back_office: bool = False  # what keeps us from asking it keeps no code from a client
+    bears_on_one: bool = True  # what it finds may explain what one client sees
     lives_on: str | None = None  # the setting of the target without which there is nothing to judge
 
     def stops_codes(self, reason: Reason) -> bool:
@@ -142,6 +143,7 @@ KINDS: Final[Mapping[str, CheckKind]] = MappingProxyType(
             function=check_conversion,
             reasons=_reasons(Reason.DELIVERY_FAILING, Reason.RECEIPTS_FALSE, Reason.SMS_PUMPING),
             once_per_target=True,
+            bears_on_one=False,
         ),
         "delivery": CheckKind(
             settings=DeliverySettings,
@@ -182,6 +184,7 @@ KINDS: Final[Mapping[str, CheckKind]] = MappingProxyType(
             once_per_target=True,
             asks_provider=False,
             asks_back_office=True,
+            bears_on_one=False,
         ),
         "totp_login": CheckKind(
             settings=TotpLoginSettings,
@@ -206,6 +209,7 @@ KINDS: Final[Mapping[str, CheckKind]] = MappingProxyType(
             lives_on="verifier_events",
             asks_provider=False,
             asks_back_office=True,
+            bears_on_one=False,
         ),
         "clock": CheckKind(
             settings=ClockSettings,

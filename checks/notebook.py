@@ -7,7 +7,7 @@ class Notebook(Protocol):
     """The note of one check."""
 
     def read(self) -> str | None:
-        """Return the note; None when there is none, or it cannot be read."""
+        """Return the note; None when there is none. Raises StorageUnavailableError when it cannot be read."""
 
     def write(self, note: str) -> None:
         """Replace the note. Raises StorageUnavailableError when it cannot be kept."""

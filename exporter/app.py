@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self
 
+from checks.back_office import Resting
 from checks.callbacks import CallbackClient
 from checks.canary import CanarySettings
 from checks.canary_probe import choose_probe
@@ -184,6 +185,9 @@ class App:
                 loaded, changed=[name for name, check in checks.items() if before.config.checks.get(name) != check]
             )
             before.close(after=loaded)
+            for client in loaded.clients.values():
+                if isinstance(client, Resting):
+                    client.end_rest()
             _log.info("configuration reloaded", extra={"checks": len(checks)})
             return ()
 

@@ -88,9 +88,9 @@ def _seconds(timeout: str | None, default: float) -> float:
 
 
 def ask_here(question: Question, config: Config, timeout: str | None, format_: AnswerFormat) -> Answer:
-    """Gather and answer in this process; the checks that a single run can do are run once beside it.
+    """Gather and answer in this process; the checks that a single run can do and that matter are run once beside it.
 
-    The others are told to be missing. Raises ConfigError when a client cannot be built, and QuestionError.
+    The others that matter are told to be missing. Raises ConfigError when a client cannot be built, and QuestionError.
     """
     seconds = _seconds(timeout, config.diagnose.timeout)
     meters = Meters()
@@ -103,7 +103,8 @@ def ask_here(question: Question, config: Config, timeout: str | None, format_: A
         past = storage.past(name, check.target, datetime.now(UTC), config.identities())
         storage.record(run_check(check, in_force.clients[check.target], past))
 
-    runs: list[Future[None]] = [pool.submit(run, name) for name in for_one_run(config, ()).checks]
+    alone = for_one_run(config, ()).checks.values()
+    runs: list[Future[None]] = [pool.submit(run, check.name) for check in alone if check.kind.bears_on_one]
 
     def states(ends_at: float) -> dict[str, CheckState]:
         wait(runs, timeout=max(0.0, ends_at - time.monotonic()))

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from checks.back_office import Identifier
 from checks.delivery import DeliverySettings
@@ -82,6 +83,9 @@ class ConfiguredCheck:
         return self.settings.target
 
 
+_SHORTEST_TOKEN: Final = 16
+
+
 class DiagnoseSettings(Settings):
     """Who may ask about clients."""
 
@@ -97,6 +101,13 @@ class DiagnoseSettings(Settings):
     timeout: Annotated[Seconds, between("500ms", "1m")] = Field(
         5.0, description="time that one answer may take; what is not known by then is said to be missing"
     )
+
+    @field_validator("token")
+    @classmethod
+    def _long_enough(cls, token: Secret | None) -> Secret | None:
+        if token is not None and len(token.reveal()) < _SHORTEST_TOKEN:
+            raise PydanticCustomError("token", f"must have at least {_SHORTEST_TOKEN} characters")
+        return token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +193,7 @@ def load(path: Path) -> Config:
 def for_one_run(config: Config, names: Iterable[str]) -> Config:
     """Return the configuration with the named checks alone; when none is named, with all that a single run can do.
 
-    Raises ConfigError for a name that is not there, and for a check whose day's money only ``serve`` knows.
+    Raises ConfigError for a name that is not there, and for a check that has to know what it did before.
     """
     wanted = set(names)
     unknown = sorted(wanted - config.checks.keys())
@@ -190,15 +201,20 @@ def for_one_run(config: Config, names: Iterable[str]) -> Config:
         raise ConfigError(
             f"no check {shown(name)}{hint(name, config.checks) or known_names(config.checks)}" for name in unknown
         )
-    paid = [name for name, check in config.checks.items() if check.kind.costs_money]
-    if wanted & set(paid):
-        raise ConfigError(
-            f"check {name}: costs money, and only serve keeps within its daily limit; ask the running exporter"
-            for name in paid
-            if name in wanted
-        )
-    kept = wanted or {name for name, check in config.checks.items() if name not in paid and not check.kind.has_memory}
+    refusals = {name: words for name, check in config.checks.items() if (words := _refusal(check.kind))}
+    if wanted & refusals.keys():
+        raise ConfigError(f"check {name}: {words}" for name, words in refusals.items() if name in wanted)
+    kept = wanted or config.checks.keys() - refusals.keys()
     return replace(config, checks={name: check for name, check in config.checks.items() if name in kept})
+
+
+def _refusal(kind: CheckKind) -> str:
+    """Return why a check of this kind is not run by itself; empty when it is."""
+    if kind.costs_money:
+        return "costs money, and only serve keeps within its daily limit; ask the running exporter"
+    if kind.has_memory:
+        return "only serve knows which codes were used, and how not to lock the client; ask the running exporter"
+    return ""
 
 
 def counted(config: Config) -> str:

@@ -34,13 +34,14 @@ _log: Final = logging.getLogger(__name__)
 _MESSAGES: Final = 20
 _ATTEMPTS_SECONDS: Final = 86_400.0
 _NO_TIME: Final = "did not answer in time"
+_CLIENT_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _ID: Final = re.compile(r"[!-~]{1,64}")
 
 T = TypeVar("T")
 
 
 class QuestionError(ValueError):
-    """The question cannot be understood; the text says what is accepted."""
+    """The question cannot be understood, or is about nothing that is there; the text says what is accepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +59,8 @@ class Question:
         """Raises QuestionError."""
         if sum(map(bool, (self.client, self.phone, self.message))) != 1:
             raise QuestionError("give one of: a client's id, a phone number, a message id")
-        if self.client and not _ID.fullmatch(self.client):
-            raise QuestionError("a client's id has up to 64 letters, digits and signs, and no space")
+        if self.client and not _CLIENT_ID.fullmatch(self.client):
+            raise QuestionError("a client's id has up to 64 letters, digits, - and _: it is no e-mail address or name")
         if self.phone and not E164.fullmatch(self.phone):
             raise QuestionError('a phone number must be in E.164 form, such as "+14155550100"')
         if self.message and not _ID.fullmatch(self.message):
@@ -111,7 +112,10 @@ class Diagnostician:
         self._timeout_seconds = timeout_seconds
 
     def answer(self, question: Question, known: Known) -> Diagnosis:
-        """Return what explains what the client sees. Takes as long as the timeout at the most."""
+        """Return what explains what the client sees. Takes as long as the timeout at the most.
+
+        Raises QuestionError when there is no such message.
+        """
         with _Gathering(question, known, self._timeout_seconds).open() as gathering:
             evidence = gathering.gather()
         diagnosis = diagnose(evidence)
@@ -161,7 +165,7 @@ class _Gathering:
             found["messages"] = receipts if receipts or is_whole else None
             number = receipts[0].recipient if receipts else ""
             if not receipts and is_whole:
-                self._miss("the message", "no provider has one of this id")
+                raise QuestionError("no provider here has a message of this id")
         # Of a message no more is asked of the provider: its number is known one answer later than that of others.
         log = self._ask_log(number) if question.phone else {}
         attempts = self._ask_attempts(number) if question.phone else {}
@@ -308,7 +312,8 @@ class _Gathering:
         for check in self._known.config.checks.values():
             state = states.get(check.name)
             if state is None:
-                self._miss(f"check {check.name}", "it has no result")
+                if check.kind.bears_on_one:
+                    self._miss(f"check {check.name}", "it has no result")
                 continue
             result = state.last.result
             standings.append(

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-from checks.errors import StorageUnavailableError
-
 from .database import Database
 
 SCHEMA: Final = """
@@ -20,13 +18,9 @@ class CheckNotebook:
     check: str
 
     def read(self) -> str | None:
-        """Return the note; None when there is none, or it cannot be read."""
-        with self.database.lock:
-            try:
-                with self.database.read() as db:
-                    row = db.execute("SELECT note FROM notes WHERE name = ?", (self.check,)).fetchone()
-            except StorageUnavailableError:
-                return None
+        """Return the note; None when there is none. Raises StorageUnavailableError when it cannot be read."""
+        with self.database.lock, self.database.read() as db:
+            row = db.execute("SELECT note FROM notes WHERE name = ?", (self.check,)).fetchone()
         return None if row is None else str(row[0])
 
     def write(self, note: str) -> None:

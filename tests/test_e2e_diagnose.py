@@ -18,7 +18,7 @@ from checks.reason import Reason
 from exporter.app import App
 from exporter.asking import read_code
 from exporter.backfill import backfill
-from exporter.demo import write_sandbox_config
+from exporter.demo import CANARY, write_sandbox_config
 from exporter.diagnosing import Diagnostician, Question
 from exporter.meters import Meters
 from exporter.runner import run_check
@@ -73,11 +73,12 @@ def office(
     history_hours: float = 2.0,
     speed: float = 1.0,
     clock: Callable[[], float] = time.time,
+    callback_url: str | None = None,
 ) -> Iterator[Office]:
     meters = Meters()
     with Sandbox(faults=faults, history_hours=history_hours, speed=speed, clock=clock) as sandbox:
         path = folder / "exporter.yml"
-        write_sandbox_config(sandbox, path)
+        write_sandbox_config(sandbox, path, callback_url=callback_url)
         app = App.load(path, lambda: Storage.open(folder / "exporter.db", meters), meters)
         app.storage.messages.watch(app.config.detectors())
         if history_hours > 24:
@@ -248,6 +249,13 @@ def test_the_right_reason_stands_first(healthy: Office, answers: Answers, name: 
     given = first_reason(healthy, scenario)
     answers[name] = expected(scenario), given
     assert given is expected(scenario)
+
+
+def test_no_balance_stands_first_when_a_test_message_is_refused_too(tmp_path: Path) -> None:
+    with office(tmp_path, "balance_exhausted", callback_url="http://127.0.0.1:9/callbacks/twilio") as of:
+        of.refresh("balance", "account", CANARY)
+        assert of.app.storage.checks()[CANARY].last.result.reason is Reason.ACCOUNT_SUSPENDED
+        assert of.reasons(about("sms")(of))[0] is Reason.BALANCE_EXHAUSTED
 
 
 @pytest.mark.parametrize("name", AT_THE_PLATFORM)

@@ -54,10 +54,10 @@ SEEN_ONCE = {
     "no_traffic": "delivery",
     "client_2fa_disabled": "client-readiness",
     "client_phone_unconfirmed": "client-readiness",
-    "code_rejected": "totp-login",
-    "wrong_code_accepted": "totp-login",
     "server_clock_skewed": "clock",
 }
+# A single check signs no client in: which codes were used is known to what goes on running.
+SEEN_BY_DEMO = ("code_rejected", "wrong_code_accepted")
 # These show as a reason that has a fault of its own, too.
 SEEN_ONCE_AS = {
     "back_office_down": ("enablement", Reason.PROVIDER_OUTAGE),
@@ -233,6 +233,13 @@ def test_a_fault_is_the_reason_of_a_check_that_is_run_once(tmp_path: Path, fault
     assert (done.returncode, found["reason"]) == (3 if Reason(reason).outcome is Outcome.ERROR else 1, reason)
 
 
+@pytest.mark.parametrize("fault", SEEN_BY_DEMO)
+def test_a_fault_of_sign_ins_is_a_reason_in_the_demo(fault: str) -> None:
+    done = run_command("demo", "--once", f"--fault={fault}")
+    assert f"({fault})" in done.stdout
+    assert done.returncode == 1
+
+
 def backfill_yesterday(config: Path) -> None:
     """Warm the baselines, and leave out what takes its time and is not asked about here."""
     document = yaml.safe_load(config.read_text())
@@ -264,7 +271,9 @@ def test_an_operator_that_blocks_is_named_with_its_evidence(tmp_path: Path) -> N
 
 
 def test_there_is_a_fault_for_each_reason_that_the_checks_can_see() -> None:
-    assert set(SEEN_BY) | set(SEEN_ONCE) | set(SEEN_ONCE_AS) | DETECTED | NOT_A_REASON == set(FAULTS)
+    assert set(SEEN_BY) | set(SEEN_ONCE) | set(SEEN_BY_DEMO) | set(SEEN_ONCE_AS) | DETECTED | NOT_A_REASON == set(
+        FAULTS
+    )
     can_be_seen = {reason for kind in KINDS.values() for reason in kind.reasons}
-    faults = (set(SEEN_BY) | set(SEEN_ONCE) | DETECTED) - NOT_A_REASON
+    faults = (set(SEEN_BY) | set(SEEN_ONCE) | set(SEEN_BY_DEMO) | DETECTED) - NOT_A_REASON
     assert {Reason(fault) for fault in faults} == can_be_seen - WITHOUT_FAULT

@@ -1,5 +1,6 @@
 """The documents say what the code does: tables are generated from it, and `make golden` rewrites them."""
 
+import inspect
 import os
 import re
 from collections.abc import Iterator
@@ -69,7 +70,7 @@ def section(title: str, model: type[Settings]) -> Iterator[str]:
     yield ""
     yield f"### `{title}`"
     yield ""
-    yield (model.__doc__ or "").strip()
+    yield inspect.cleandoc(model.__doc__ or "")
     yield ""
     yield "| key | default | meaning |"
     yield "|---|---|---|"

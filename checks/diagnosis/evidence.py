@@ -94,13 +94,16 @@ class Evidence:
 
     def uses(self, method: Method) -> bool:
         """Return whether the client may be waiting for a code of this method: it is on, or nothing is known."""
-        if self.code is not None:
+        if self.code is not None and self._may_have(Method.TOTP):
             return method is Method.TOTP  # they have a code at hand: the app's
         if self.subject is not Subject.CLIENT:
             return method is Method.SMS or (self.subject is Subject.PHONE and self._has(method))
         if self.client is None:
             return self.is_known is not False
         return self.client.methods.get(method, not self.client.methods)
+
+    def _may_have(self, method: Method) -> bool:
+        return self.client is None or self.client.methods.get(method, True)
 
     def _has(self, method: Method) -> bool:
         return self.client is not None and self.client.methods.get(method, False)

@@ -23,6 +23,7 @@ Judge = Callable[[Evidence], Iterator[Finding]]
 _R = Reason
 _IN_MINUTES: Final = 180  # seconds from which minutes are easier to picture
 _WINDOW_STEPS: Final = 1  # that a verifier accepts: RFC 6238 section 5.2
+_READ_OUT_STEPS: Final = 3  # that pass while a client reads a code out and somebody types it
 _ATTEMPTS: Final = 5  # codes in ten minutes: Verify sends no more (Twilio 60203), and B2CORE blocks after five tries
 _ATTEMPTS_WITHIN: Final = timedelta(minutes=10)
 _LONG: Final = timedelta(minutes=2)  # without a receipt, or on its way: no client waits longer
@@ -121,7 +122,11 @@ def _code(evidence: Evidence) -> Iterator[Finding]:
         yield from _found(_R.SECRET_MISMATCH, Confidence.LIKELY, Line(text=text, at=evidence.now))
     elif abs(match.step) > _WINDOW_STEPS:
         text = f"the code is that of {abs(match.step)} steps {_when(match.step)}: the phone is {_off_by(match.step)}"
-        yield from _found(_R.DEVICE_CLOCK_SKEWED, Confidence.CERTAIN, Line(text=text, at=evidence.now))
+        is_late = -_READ_OUT_STEPS <= match.step < 0
+        text += ", or the code was read out late" if is_late else ""
+        line = Line(text=f"by this host's clock, {text}", at=evidence.now)
+        confidence = Confidence.LIKELY if is_late else Confidence.CERTAIN
+        yield from _found(_R.DEVICE_CLOCK_SKEWED, confidence, line)
     else:
         text = "the code is right now: when it was refused, it had most likely been used already"
         yield from _found(_R.CODE_REPLAYED, Confidence.LIKELY, Line(text=text, at=evidence.now))
@@ -156,9 +161,9 @@ _STOPPING: Final = (
     _R.PROVIDER_INCOMPLETE,
     _R.TEMPLATE_MISSING,
     _R.CREDENTIALS_REJECTED,
+    _R.BALANCE_EXHAUSTED,  # Twilio suspends an account without money, too: codes 20005 and 10001
     _R.ACCOUNT_SUSPENDED,
     _R.ACCOUNT_RESTRICTED,
-    _R.BALANCE_EXHAUSTED,
     _R.SENDER_INVALID,
     _R.PROVIDER_OUTAGE,
 )
@@ -205,7 +210,6 @@ _HINDERING: Final = (
     _R.BALANCE_LOW,
     _R.CLIENT_2FA_DISABLED,
     _R.CLIENT_PHONE_UNCONFIRMED,
-    _R.TOO_MANY_ATTEMPTS,
     *_STOPPING,  # of a check that cannot tell that it stops every code, or while codes do arrive
 )
 """What keeps some codes from going out, or soon will."""
@@ -224,6 +228,8 @@ def _hindered(evidence: Evidence) -> Iterator[Finding]:
         if reason in _OF_CLIENTS and evidence.client is not None:
             continue
         failing = _failing(evidence, {reason})
+        if reason in _OF_CLIENTS:
+            failing = [each for each in failing if each.kind == "client_readiness"]  # not a client of our own
         if reason in _STOPPING:
             failing = [each for each in failing if not _stops(each, evidence)]
         if any(alarm.verdict.reason is reason for alarm in evidence.alarms or ()):

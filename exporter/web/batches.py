@@ -3,7 +3,6 @@
 All that is wrong with a batch is told at once, and nothing of what was posted is quoted.
 """
 
-import hmac
 import math
 import re
 import time
@@ -23,6 +22,7 @@ from checks.errors import StorageUnavailableError
 from checks.secret import Secret
 
 from ..runner import Defect, contained
+from .access import is_bearer
 from .guards import is_cross_site
 
 _BODY_LIMIT_BYTES: Final = 256 * 1024
@@ -98,7 +98,7 @@ def batch_route(endpoint: Endpoint[Batch, Outcome]) -> Route:
             return _refusal(404, endpoint.absent)
         if is_cross_site(request.headers):
             return _refusal(403, "nothing is taken from a page of another site")
-        if not is_authorized(request.headers.get("authorization", ""), token):
+        if not is_bearer(request.headers.get("authorization", ""), token):
             endpoint.count(target, endpoint.unauthorized)
             return _refusal(401, "Authorization must be Bearer with the token of the configuration")
         try:
@@ -120,13 +120,6 @@ def _take(endpoint: Endpoint[Batch, Outcome], target: str, batch: Batch) -> Resp
     if isinstance(taken, Defect):
         return _refusal(500, "a defect of the exporter; its log has the traceback")
     return Response(status_code=204)
-
-
-def is_authorized(header: str, token: Secret) -> bool:
-    """Return whether an Authorization header is Bearer with the token; how long it takes tells nothing of the token."""
-    scheme, _, given = header.partition(" ")
-    expected = token.reveal().encode()
-    return hmac.compare_digest(given.strip().encode("latin-1"), expected) and scheme.lower() == "bearer"
 
 
 async def _read(request: Request) -> bytes:

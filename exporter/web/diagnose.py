@@ -4,12 +4,6 @@ What is asked is in the body, never in a URL. It needs the configured token as t
 or as bearer token; without a token it answers on loopback alone.
 """
 
-import hmac
-import ipaddress
-import time
-from base64 import b64decode
-from binascii import Error as Base64Error
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from unicodedata import category
@@ -24,8 +18,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from checks.diagnosis import CodeMatch, Confidence, Diagnosis, Finding, Subject
+from checks.diagnosis.code import TRIED_STEPS
 from checks.reason import Outcome, Reason
-from checks.secret import Secret
 
 from ..answer import as_markdown, clock_of, facts_of, next_step_of, subject_of, title_of, written
 from ..answer_format import MEDIA_TYPES, REASON_HEADER, AnswerFormat
@@ -33,7 +27,8 @@ from ..config import DiagnoseSettings
 from ..diagnosing import Diagnostician, Known, Question, QuestionError
 from ..meters import DiagnosisOutcome, Meters
 from ..runner import Defect, contained
-from .guards import SECURITY_HEADERS, is_cross_site, is_local_name
+from .access import Gate, RefusedError
+from .guards import SECURITY_HEADERS
 from .views import State
 
 _BODY_LIMIT_BYTES: Final = 16 * 1024
@@ -74,63 +69,29 @@ class _Posted(msgspec.Struct, forbid_unknown_fields=True):
     code: _CodeMatch | None = None
 
 
-class _RefusedError(Exception):
-    def __init__(self, status: int, words: str, outcome: DiagnosisOutcome, headers: Mapping[str, str]) -> None:
-        super().__init__(words)
-        self.status = status
-        self.words = words
-        self.outcome = outcome
-        self.headers = headers
-
-
-class _Gate:
-    """Lets in who may ask, and so many in a minute."""
-
-    def __init__(self, settings: Callable[[], DiagnoseSettings]) -> None:
-        self._settings = settings
-        self._asked: deque[float] = deque()
-
-    def let_in(self, request: Request) -> None:
-        """Raise _RefusedError for who may not."""
-        token = self._settings().token
-        if request.method == "POST" and is_cross_site(request.headers):  # a link to the empty form may be anywhere
-            raise _RefusedError(
-                403, "nothing is answered for a page of another site", DiagnosisOutcome.UNAUTHORIZED, {}
-            )
-        if token is None and not _is_loopback(request):
-            words = "diagnose.token is not configured, so clients are spoken of on loopback addresses alone"
-            raise _RefusedError(403, words, DiagnosisOutcome.UNAUTHORIZED, {})
-        if token is not None and not _is_authorized(request.headers.get("authorization", ""), token):
-            words = "the password, or the bearer token, is diagnose.token of the configuration"
-            raise _RefusedError(401, words, DiagnosisOutcome.UNAUTHORIZED, _ASK_PASSWORD)
-
-    def count(self) -> None:
-        """Raise _RefusedError when too many were asked of late."""
-        now = time.monotonic()
-        while self._asked and self._asked[0] <= now - _WINDOW_SECONDS:
-            self._asked.popleft()
-        if len(self._asked) >= self._settings().requests_per_minute:
-            wait = max(1, round(self._asked[0] + _WINDOW_SECONDS - now))
-            words = f"too many questions; ask again in {wait} s"
-            raise _RefusedError(429, words, DiagnosisOutcome.RATE_LIMITED, {"Retry-After": str(wait)})
-        self._asked.append(now)
-
-
 def diagnose_routes(
-    known: Callable[[], Known], meters: Meters, templates: Environment, version: str
+    known: Callable[[], Known],
+    settings: Callable[[], DiagnoseSettings],
+    meters: Meters,
+    templates: Environment,
+    version: str,
 ) -> Sequence[Route]:
     """Return the page and the API."""
-    gate = _Gate(lambda: known().config.diagnose)
+    gate = Gate(settings, meters)
     limiter = anyio.CapacityLimiter(_AT_ONCE)
 
     async def answered(question: Question) -> Diagnosis:
-        at_hand = known()
-        diagnostician = Diagnostician(at_hand.config.diagnose.timeout)
-        diagnosis = await anyio.to_thread.run_sync(
-            contained, lambda: diagnostician.answer(question, at_hand), limiter=limiter
-        )
+        def answer() -> Diagnosis | RefusedError:
+            try:
+                return Diagnostician(settings().timeout).answer(question, known())
+            except QuestionError as problem:
+                return _malformed(str(problem), 404)
+
+        diagnosis = await anyio.to_thread.run_sync(contained, answer, limiter=limiter)
         if isinstance(diagnosis, Defect):
             raise HTTPException(500, "A defect of the exporter; its log has the traceback.\n")
+        if isinstance(diagnosis, RefusedError):
+            raise diagnosis
         meters.diagnosis(DiagnosisOutcome.ANSWERED)
         return diagnosis
 
@@ -146,7 +107,7 @@ def diagnose_routes(
             version=version,
             subjects=_SUBJECTS,
             subject=subject,
-            lookups=known().config.diagnose.max_lookups_per_day > 0,
+            lookups=settings().max_lookups_per_day > 0,
             problem=problem,
             answer=answer,
         )
@@ -155,8 +116,8 @@ def diagnose_routes(
     async def show(request: Request) -> Response:
         try:
             gate.let_in(request)
-        except _RefusedError as refusal:
-            meters.diagnosis(refusal.outcome)
+        except RefusedError as refusal:
+            gate.note(refusal)
             return PlainTextResponse(f"{refusal.words}\n", refusal.status, dict(refusal.headers))
         return page()
 
@@ -168,23 +129,24 @@ def diagnose_routes(
             subject = form.get("subject", subject)
             question = _question(form)
             gate.count()
-        except _RefusedError as refusal:
-            meters.diagnosis(refusal.outcome)
+            diagnosis = await answered(question)
+        except RefusedError as refusal:
+            gate.note(refusal)
             if refusal.status in (401, 403):
                 return PlainTextResponse(f"{refusal.words}\n", refusal.status, dict(refusal.headers))
             headers = {**_FORMS, **refusal.headers}
             return page(refusal.status, subject=subject, problem=_sentence(refusal.words), headers=headers)
-        return page(subject=subject, answer=_view(await answered(question)))
+        return page(subject=subject, answer=_view(diagnosis))
 
     async def ask_by_api(request: Request) -> Response:
         try:
             gate.let_in(request)
             question = _parse(await _read(request, "application/json"))
             gate.count()
-        except _RefusedError as refusal:
-            meters.diagnosis(refusal.outcome)
+            diagnosis = await answered(question)
+        except RefusedError as refusal:
+            gate.note(refusal)
             return JSONResponse({"error": refusal.words}, refusal.status, dict(refusal.headers))
-        diagnosis = await answered(question)
         format_ = _chosen_format(",".join(request.headers.getlist("accept")))
         headers = {REASON_HEADER: diagnosis.first.reason.value, "Vary": "Accept"}
         return Response(written(diagnosis, format_) + "\n", headers=headers, media_type=MEDIA_TYPES[format_])
@@ -198,31 +160,8 @@ def diagnose_routes(
     ]
 
 
-def _is_loopback(request: Request) -> bool:
-    """Return whether this machine asks itself, and no web page does so under a name that it made resolve to here."""
-    host = (request.scope.get("server") or ("", 0))[0]
-    try:
-        is_loopback = ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
-    return is_loopback and is_local_name(request.headers.get("host", ""))
-
-
-def _is_authorized(header: str, token: Secret) -> bool:
-    scheme, _, given = header.partition(" ")
-    secret = given.strip().encode("latin-1")
-    if scheme.lower() == "basic":
-        try:
-            _, _, secret = b64decode(secret, validate=True).partition(b":")
-        except Base64Error:
-            return False
-    elif scheme.lower() != "bearer":
-        return False
-    return hmac.compare_digest(secret, token.reveal().encode())
-
-
-def _malformed(words: str, status: int = 400) -> _RefusedError:
-    return _RefusedError(status, words, DiagnosisOutcome.MALFORMED, {})
+def _malformed(words: str, status: int = 400) -> RefusedError:
+    return RefusedError(status, words, DiagnosisOutcome.MALFORMED)
 
 
 async def _read(request: Request, media_type: str) -> bytes:
@@ -284,8 +223,10 @@ def _parse(body: bytes) -> Question:
     code = None
     if posted.code is not None:
         step, tried = posted.code.step, posted.code.tried
-        if not 0 < tried <= _MOST_STEPS or (step is not None and abs(step) > tried):
-            raise _malformed("code must have the step that matched, or null, and how many were tried")
+        if not TRIED_STEPS <= tried <= _MOST_STEPS or (step is not None and abs(step) > tried):
+            raise _malformed(
+                f"code must have the step that matched, or null, and how many were tried: {TRIED_STEPS} or more"
+            )
         code = CodeMatch(step=step, tried=tried)
     return _asked(
         client=posted.client,

@@ -112,7 +112,7 @@ def build_internal(app: ServedApp, *, telemetry_path: str = "/metrics") -> Starl
     )
     routes = [
         *_status_routes(app, telemetry_path, templates),
-        *diagnose_routes(app.known, app.meters, templates, app.version),
+        *diagnose_routes(app.known, lambda: app.config.diagnose, app.meters, templates, app.version),
         *_health_routes(app),
         Route("/config", _config_endpoint(app)),
         *received_routes(lambda: app.config, app.storage.canaries),

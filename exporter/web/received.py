@@ -4,7 +4,6 @@
 ``body`` or ``message``. Nothing of it is kept but the time, and that only when it is one of our test messages.
 """
 
-import hmac
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -17,6 +16,7 @@ from checks.canary import CanarySettings
 
 from ..canaries import CanaryStore
 from ..config import Config
+from .access import is_bearer
 
 
 class _Received(msgspec.Struct):
@@ -38,9 +38,7 @@ def received_routes(config: Callable[[], Config], canaries: CanaryStore) -> Sequ
         check = config().checks.get(name)
         if check is None or not isinstance(check.settings, CanarySettings) or check.settings.receive_token is None:
             return JSONResponse({"error": "no such canary check, or it has no receive_token"}, 404)
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        token = check.settings.receive_token.reveal().encode()
-        if not hmac.compare_digest(given.strip().encode("latin-1"), token) or scheme.lower() != "bearer":
+        if not is_bearer(request.headers.get("authorization", ""), check.settings.receive_token):
             return JSONResponse({"error": "Authorization must be Bearer with the check's receive_token"}, 401)
         try:
             posted = _received.decode(await request.body())

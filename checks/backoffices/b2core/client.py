@@ -53,6 +53,10 @@ class B2CoreClient:
         """Close the idle connections."""
         self._http.close()
 
+    def end_rest(self) -> None:
+        """Let the next call sign in, whatever was refused before."""
+        self._session.end_rest()
+
     def fetch_sms_providers(self) -> Sequence[SmsProvider]:
         """Return every configuration of an SMS provider.
 

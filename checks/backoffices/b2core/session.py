@@ -5,18 +5,19 @@ then none for a while. Documented are ``signin`` and what it answers; the fields
 inferred from it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from threading import Lock
-from time import monotonic, time
+from threading import TIMEOUT_MAX, Lock
+from time import monotonic, sleep, time
 from typing import Any, Final
 
-from ...errors import BadResponseError, ProviderError
+from ...errors import BadResponseError, DeadlineExceededError, ProviderError
 from ...providers.http import Reply, seconds_left
 from ...providers.limiter import RateLimiter, parse_retry_after
 from ...reason import Reason
 from ...secret import Secret
-from ...totp import code_of, step_at
+from ...totp import STEP_SECONDS, code_of, step_at
 from .answers import Token, parse_flag, parse_object, parse_token
 from .settings import B2CoreSettings
 
@@ -28,8 +29,16 @@ SIGN_INS_A_MINUTE: Final = 5
 _UNTOLD_LIFETIME_SECONDS: Final = 300.0
 _MARGIN: Final = 0.1  # of the lifetime: refreshed when that little is left
 _FIRST_REST_SECONDS: Final = 900.0  # B2CORE blocks for ten minutes after five tries, as its settings come
+_FIRST_CODE_REST_SECONDS: Final = 120.0
 _LONGEST_REST_SECONDS: Final = 4 * 3600.0
+_ATTEMPT_SECONDS: Final = 3.0
+_LONGEST_PAUSE_SECONDS: Final = 60.0
+_CODE_REFUSALS: Final = frozenset({400, 401, 403, 422})
 _BY_EMAIL: Final = "email"
+
+
+class _CodeRefusedError(Exception):
+    """The code of the second step was refused."""
 
 
 class Session:
@@ -50,11 +59,12 @@ class Session:
         self._rest_until = 0.0
         self._rest_seconds = _FIRST_REST_SECONDS
         self._refused: tuple[Reason, str] | None = None
+        self._code_rest_seconds = _FIRST_CODE_REST_SECONDS
         self._step = -1  # of the last code, by TOTP
 
     def access_token(self) -> Secret:
         """Return a token that is good for a while. Raises ProviderError."""
-        with self._lock:
+        with self._held():
             if self._access is None or (self._settings.token is None and monotonic() >= self._good_until):
                 self._renew()
             assert self._access is not None, "renewed, or an error was raised"  # noqa: S101
@@ -62,12 +72,27 @@ class Session:
 
     def rejected(self, token: Secret) -> bool:
         """Note that the back office refused a token; return whether it is worth asking for another one."""
-        with self._lock:
+        with self._held():
             if self._settings.token is not None:
                 return False
             if self._access is not None and self._access.value == token:
                 self._access, self._good_until = None, 0.0
             return True
+
+    def end_rest(self) -> None:
+        """Let the next call sign in, whatever was refused before: somebody says that it is mended."""
+        self._rest_until = 0.0
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Be the only one; who signs in may take longer than others have time."""
+        left = seconds_left()
+        if not self._lock.acquire(timeout=min(max(left, 0.0), TIMEOUT_MAX)):
+            raise DeadlineExceededError("no time was left to wait for the sign-in to the back office")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _renew(self) -> None:
         refresh, self._refresh = self._refresh, None
@@ -90,13 +115,38 @@ class Session:
         email, password = self._settings.email, self._settings.password
         assert email is not None, "the settings see to that"  # noqa: S101
         assert password is not None, "the settings see to that"  # noqa: S101
+        try:
+            answer = self._attempt(email, password)
+        except _CodeRefusedError:
+            self._wait_for_next_code()
+            try:
+                answer = self._attempt(email, password)
+            except _CodeRefusedError:
+                raise self._rest_of_code() from None
+        self._keep(answer)
+        self._refused = None
+        self._rest_seconds, self._code_rest_seconds = _FIRST_REST_SECONDS, _FIRST_CODE_REST_SECONDS
+
+    def _attempt(self, email: str, password: Secret) -> Mapping[str, Any]:
         self._limiter.wait(monotonic() + min(self._settings.timeout, seconds_left()))
         reply = self._post("signin", {"email": email, "password": password.reveal()})
         answer = self._accepted(reply, "the back office refuses the service user's e-mail or password")
-        if parse_flag(answer.get("2faRequired")):
-            answer = self._confirm(answer.get("2faDetails"))
-        self._keep(answer)
-        self._refused, self._rest_seconds = None, _FIRST_REST_SECONDS
+        return self._confirm(answer.get("2faDetails")) if parse_flag(answer.get("2faRequired")) else answer
+
+    def _wait_for_next_code(self) -> None:
+        """A refused code may have been used by another program of the same user: the next one tells.
+
+        Raises ProviderError when there is no time for that.
+        """
+        pause = STEP_SECONDS * (max(self._step, step_at(time())) + 1) - time()
+        if pause + _ATTEMPT_SECONDS >= min(seconds_left(), _LONGEST_PAUSE_SECONDS):
+            raise self._rest_of_code()
+        sleep(pause)
+
+    def _rest_of_code(self) -> ProviderError:
+        seconds, self._code_rest_seconds = self._code_rest_seconds, 2 * self._code_rest_seconds
+        words = "the back office refuses the service user's code: a wrong secret or clock, or another program took it"
+        return self._rest(Reason.CREDENTIALS_REJECTED, words, seconds)
 
     def _confirm(self, details: Any) -> Mapping[str, Any]:
         token = parse_token(details)
@@ -114,6 +164,8 @@ class Session:
         self._step = max(step_at(time()), self._step + 1)
         code = code_of(secret, self._step)
         reply = self._post("2fa/confirm", {"token": token.value.reveal(), "code": code})
+        if reply.status in _CODE_REFUSALS:
+            raise _CodeRefusedError
         return self._accepted(reply, "the back office refuses the service user's code")
 
     def _accepted(self, reply: Reply, refusal: str) -> Mapping[str, Any]:
