@@ -252,6 +252,10 @@ class VerifierEventSettings(Settings):
 class BackOfficeSettings(TargetSettings):
     """What every back office may set; each vendor's own model adds to it."""
 
+    max_requests_per_second: Count = Field(
+        10, ge=1, le=1000, description="no more than this many API calls begin in one second"
+    )
+
     verifier_events: VerifierEventSettings | None = Field(
         None,
         description="the platform posts to /api/v1/verifier-events/ which step each code matched; off unless given",
