@@ -352,7 +352,7 @@ def sandbox(
         str | None, typer.Option("--event-url", help="Where to post Event Streams; on this machine.")
     ] = None,
 ) -> None:
-    """Run the sandbox alone: Twilio's API and a status page on loopback, with traffic and faults."""
+    """Run the sandbox alone: Twilio, B2CORE, a status page and a time server on loopback, with traffic and faults."""
     from .demo import write_sandbox_config
     from .sandbox.faults import UnknownFaultError
     from .sandbox.notifier import NotificationError, Notifications
@@ -362,6 +362,7 @@ def sandbox(
         if write_config is not None:
             write_sandbox_config(running, write_config, callback_url=callback_url)
         typer.echo(f"sandbox listening on {running.url}")
+        typer.echo(f"back office {running.b2core_url}, time server {running.ntp_address}")
         sys.stdout.flush()
 
     try:

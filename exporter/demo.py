@@ -207,7 +207,7 @@ def run_demo(*, faults: Sequence[str], listen_address: str, seed: int, speed: fl
         meters = Meters()
         folder = config_path.parent
         app = App.load(config_path, lambda: Storage.open(folder / "demo.db", meters), meters)
-        _warm(app, folder)
+        warm(app, folder)
         links = {
             "status page": f"{url}/",
             "diagnose": f"{url}/diagnose",
@@ -259,7 +259,7 @@ def _start_sandbox(
     return sandbox, config_path
 
 
-def _warm(app: App, folder: Path) -> None:
+def warm(app: App, folder: Path) -> None:
     """Let the detector learn from yesterday. Where the log cannot be read, a fault wants it so."""
     with suppress(ProviderError):
         backfill(

@@ -22,6 +22,31 @@ FLAGS: Final = (
     "--remote-debugging-pipe",
 )
 
+CONTRASTS = """
+(() => {
+  const parse = text => { const n = text.match(/[\\d.]+/g).map(Number); return n.length > 3 ? n : [...n, 1]; };
+  const channel = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const light = c => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);
+  const behind = e => {
+    for (; e; e = e.parentElement) {
+      const c = parse(getComputedStyle(e).backgroundColor);
+      if (c[3] === 1) return c;
+    }
+    throw new Error("no background");
+  };
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const found = [];
+  while (texts.nextNode()) {
+    if (!texts.currentNode.data.trim()) continue;
+    const element = texts.currentNode.parentElement;
+    const [a, b] = [light(parse(getComputedStyle(element).color)), light(behind(element))].sort((x, y) => y - x);
+    found.push([texts.currentNode.data.trim(), (a + 0.05) / (b + 0.05)]);
+  }
+  return found;
+})()
+"""
+"""The ratio of each visible text to what is behind it, by WCAG 2.2; a script that returns pairs."""
+
 
 class Page:
     """One tab."""

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from exporter.web.clock import ClockPage
 from exporter.web.clock_texts import TEXTS
 from exporter.web.server import ThreadedServer, bind
-from tests.chromium import Page, running
+from tests.chromium import CONTRASTS, Page, running
 from tests.processes import wait_for
 from tests.repo import require_program
 
@@ -294,31 +294,6 @@ def test_nothing_is_wider_than_the_narrowest_screen(browser: Page, site: Site, l
     if zoomed:
         browser.evaluate("document.documentElement.style.fontSize = '200%'")
     assert browser.evaluate(TOO_WIDE) == [0, []]
-
-
-CONTRASTS = """
-(() => {
-  const parse = text => { const n = text.match(/[\\d.]+/g).map(Number); return n.length > 3 ? n : [...n, 1]; };
-  const channel = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-  const light = c => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);
-  const behind = e => {
-    for (; e; e = e.parentElement) {
-      const c = parse(getComputedStyle(e).backgroundColor);
-      if (c[3] === 1) return c;
-    }
-    throw new Error("no background");
-  };
-  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  const found = [];
-  while (texts.nextNode()) {
-    if (!texts.currentNode.data.trim()) continue;
-    const element = texts.currentNode.parentElement;
-    const [a, b] = [light(parse(getComputedStyle(element).color)), light(behind(element))].sort((x, y) => y - x);
-    found.push([texts.currentNode.data.trim(), (a + 0.05) / (b + 0.05)]);
-  }
-  return found;
-})()
-"""
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -17,10 +17,9 @@ from exporter.sandbox.server import Sandbox
 from exporter.storage import Storage
 from exporter.web.internal import build_internal
 from exporter.web.server import ThreadedServer, bind
-from tests.chromium import Page, running
+from tests.chromium import CONTRASTS, Page, running
 from tests.processes import wait_for
 from tests.repo import require_program
-from tests.test_web_browser import CONTRASTS
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
