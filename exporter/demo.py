@@ -182,6 +182,7 @@ def _document(sandbox: Sandbox, secrets: Mapping[str, str]) -> dict[str, Any]:
             },
             "clock": {"type": "clock", "target": "time", "interval": _CLOCK_INTERVAL},
         },
+        "diagnose": {"max_lookups_per_day": 100},
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -536,3 +537,18 @@ def test_attempts_that_are_not_there_are_none(
     assert read(session, f"{sandbox.url}/v2/Attempts", **params)["attempts"] == []
     summary = read(session, f"{sandbox.url}/v2/Attempts/Summary", **params)
     assert (summary["total_attempts"], summary["conversion_rate_percentage"]) == (0, "0.000000000")
+
+
+def test_a_number_can_be_looked_up(sandbox: Sandbox) -> None:
+    known = sandbox.credentials
+
+    def look_up(number: str) -> Any:
+        url = f"{sandbox.url}/v2/PhoneNumbers/{quote(number)}"
+        query = {"Fields": "line_type_intelligence"}
+        return requests.get(url, params=query, auth=(known.account_sid, known.auth_token), timeout=5).json()
+
+    mobile, landline = look_up(sandbox.client("sms").number), look_up(sandbox.client("landline").number)
+    assert (mobile["valid"], mobile["line_type_intelligence"]["type"]) == (True, "mobile")
+    assert mobile["line_type_intelligence"]["carrier_name"] == "EE"
+    assert landline["line_type_intelligence"]["type"] == "landline"
+    assert look_up("+19995550100")["valid"] is False

@@ -34,6 +34,7 @@ class Permission(StrEnum):
     VERIFICATIONS_CREATE = "twilio/verify/verifications/create"
     VERIFICATION_CHECKS_CREATE = "twilio/verify/verification-checks/create"
     ATTEMPTS_LIST = "twilio/verify/attempts/list"
+    LOOKUP_READ = "twilio/lookup/phone-numbers/read"
 
 
 class Rights(StrEnum):

@@ -16,6 +16,8 @@ from .world import MESSAGES_A_DAY, World, kept_seconds
 
 ATTEMPTS_A_MINUTE: Final = 100
 """Requests for attempts and their summary: https://www.twilio.com/docs/verify/api/list-verification-attempts."""
+LANDLINE_CODE: Final = 30006
+"""https://www.twilio.com/docs/api/errors/30006."""
 BALANCE_UNDER_FAULT: Final[Mapping[str, str]] = {"balance_exhausted": "-0.42", "balance_low": "1.50"}
 
 
@@ -63,6 +65,7 @@ class Account:
             alpha_sender=credentials.alpha_sender,
             fates=fates,
         )
+        self._fates = fates or {}
         self.verifications = Verifications()
         self.attempts_limit = Limit(ATTEMPTS_A_MINUTE, 60.0)
         self.wallet = Wallet(
@@ -134,6 +137,10 @@ class Account:
     def derive_sid(self, prefix: str, name: str) -> str:
         """Return the SID of a thing of this account that exists for ever."""
         return prefix + derive_hex("twofa-exporter sandbox", self.seed, name)
+
+    def is_landline(self, number: str) -> bool:
+        """Whether messages to a number end as those to a landline do."""
+        return self._fates.get(number) == LANDLINE_CODE
 
     def may_send_to(self, country_code: str) -> bool:
         """Whether the geo permission of the country is on."""

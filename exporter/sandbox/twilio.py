@@ -185,6 +185,11 @@ ENDPOINTS: Final = (
         is_limited=True,
     ),
     Endpoint(
+        path="/v2/PhoneNumbers/{number}",
+        answer=twilio_products.fetch_lookup,
+        needs=Permission.LOOKUP_READ,
+    ),
+    Endpoint(
         path="/v2/Attempts/Summary",
         answer=twilio_verify.fetch_attempts_summary,
         needs=Permission.ATTEMPTS_LIST,
