@@ -169,6 +169,7 @@ CALLS: dict[str, Callable[[Any, Credentials], Any]] = {
     "attempts of a time": lambda c, _: c.verify.v2.verification_attempts.list(
         date_created_after=datetime(2020, 1, 1, tzinfo=UTC), country="GB", channel="sms", limit=5
     ),
+    "look-up": lambda c, known: c.lookups.v2.phone_numbers(known.long_code).fetch(fields="line_type_intelligence"),
     "summary": lambda c, _: c.verify.v2.verification_attempts_summary().fetch(),
 }
 
@@ -197,6 +198,12 @@ OWN_CALLS: dict[str, Callable[[TwilioClient, Credentials], object]] = {
     "fetch_country_permissions": lambda c, _: c.fetch_country_permissions(["GB", "US"]),
     "read_page": lambda c, _: c.read_page(since=time.time() - 3600, until=time.time()).receipts,
     "read_attempts": lambda c, _: list(c.read_attempts(since=time.time() - 3600, until=time.time())),
+    "find_messages": lambda c, _: c.find_messages(c.read_page(since=0.0).receipts[0].recipient, limit=5),
+    "find_message": lambda c, _: c.find_message(c.read_page(since=0.0).receipts[0].message_id),
+    "find_attempts": lambda c, _: c.find_attempts(
+        next(c.read_attempts(since=0.0, until=time.time()))[0].recipient, since=0.0
+    ),
+    "look_up_number": lambda c, known: c.look_up_number(known.long_code),
     "send_canary": lambda c, known: c.send_canary(
         to="+4915112345678", sender=known.long_code, text="a test", validity_seconds=300
     ),
@@ -264,6 +271,7 @@ def test_the_calls_reach_every_endpoint_of_the_sandbox(client: Any, sandbox: San
         "{service}": known.messaging_service_sid,
         "{verify_service}": known.verify_service_sid,
         "{period}": "Daily",
+        "{number}": known.long_code,
         "{sid}": message.rsplit("/", 1)[1].removesuffix(".json"),
     }
 

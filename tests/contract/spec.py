@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 FOLDER: Final = Path("node_modules/@twilio/cli-core/src/services/twilio-api")
-PRODUCTS: Final = ("api_v2010", "messaging_v1", "accounts_v1", "trusthub_v1", "verify_v2")
+PRODUCTS: Final = ("api_v2010", "messaging_v1", "accounts_v1", "trusthub_v1", "verify_v2", "lookups_v2")
 
 Schema = dict[str, Any]
 
@@ -34,10 +34,17 @@ def _untype_number(_name: str, schema: Schema) -> None:
         del schema["type"]
 
 
+def _allow_no_error(name: str, schema: Schema) -> None:
+    """Of what was looked up without an error the code is null: the examples of Lookup's own pages."""
+    if name == "error_code":
+        schema["nullable"] = True
+
+
 PATCHES: Final[tuple[Callable[[str, Schema], None], ...]] = (
     _relax_uri,
     _allow_empty_application,
     _untype_number,
+    _allow_no_error,
 )
 
 
