@@ -3,13 +3,17 @@
 Every method may raise ``ProviderError``. Phone numbers and settings are held where no repr shows them.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
+from .messages.country import E164
 from .secret import Secret
+
+_NOT_DIGITS: Final = re.compile(r"[ ()./-]")
 
 
 class Method(StrEnum):
@@ -26,6 +30,18 @@ class Identifier(StrEnum):
     ACCOUNT = "account id"
     KEY = "key name"
     SENDER = "sender"
+
+
+def normalise_number(text: str) -> str:
+    """Return a number as people write it in E.164, also without its "+"; empty when it is not of that form."""
+    digits = _NOT_DIGITS.sub("", text)
+    number = digits if digits.startswith("+") else f"+{digits}"
+    return number if E164.fullmatch(number) else ""
+
+
+def normalise_sender(text: str) -> str:
+    """Return a sender as it is compared: a number in E.164, anything else as it is, without the space around it."""
+    return normalise_number(text) or text.strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +83,11 @@ class Client:
 
     @property
     def has_confirmed_phone(self) -> bool | None:
-        """Whether a code by SMS has somewhere to go; None when that is not told."""
-        if self.phones is None or (self.phones and all(phone.is_confirmed is None for phone in self.phones)):
+        """Whether a code by SMS has somewhere to go; None when none is known to be confirmed and not all is told."""
+        if self.phones is None:
             return None
-        return any(phone.is_confirmed for phone in self.phones)
+        told = [phone.is_confirmed for phone in self.phones]
+        return True if any(told) else None if None in told else False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from .clients import ClockClient, ClockReading
+from .errors import BadResponseError, ProviderError
 from .reason import Reason
 from .result import CheckResult, ClockOffset, ClockSource
 from .settings import CheckSettings, Seconds, between
@@ -28,10 +29,19 @@ class ClockSettings(CheckSettings):
 def check_clock(client: ClockClient, settings: ClockSettings) -> CheckResult:
     """Fail when this host's or the platform's clock is further from true time than ``max_offset``, for certain.
 
-    Raises ProviderError when no NTP server is to be believed or the platform gives no date.
+    Raises BadResponseError when the NTP servers leave open whether this host's clock is, and any other ProviderError
+    when no NTP server is to be believed, or the platform gives no date while this host's clock is right.
     """
     host = client.measure_host()
-    relative = client.measure_platform()
+    if host.uncertainty_seconds > settings.max_offset:
+        raise BadResponseError(_unsure(host) + _ignored(host))
+    unread = ""
+    try:
+        relative = client.measure_platform()
+    except ProviderError as error:
+        if not _is_wrong(host, settings):
+            raise
+        relative, unread = None, f"; the platform's clock cannot be read: {error}"
     measured = [ClockOffset(seconds=host.offset_seconds, source=ClockSource.HOST)]
     readings = [("this host's clock", host)]
     if relative is not None:
@@ -41,17 +51,26 @@ def check_clock(client: ClockClient, settings: ClockSettings) -> CheckResult:
         )
         measured.append(ClockOffset(seconds=platform.offset_seconds, source=ClockSource.PLATFORM))
         readings.append(("the platform's clock", platform))
-    wrong = [(name, each) for name, each in readings if _least(each) > settings.max_offset]
+    wrong = [(name, each) for name, each in readings if _is_wrong(each, settings)]
     details = "; ".join(describe(name, each) for name, each in wrong or readings)
-    if host.ignored:
-        details += f" ({'; '.join(host.ignored)})"
     reason = Reason.SERVER_CLOCK_SKEWED if wrong else Reason.OK
-    return CheckResult(reason=reason, detail=details, measured=tuple(measured))
+    return CheckResult(reason=reason, detail=details + unread + _ignored(host), measured=tuple(measured))
 
 
-def _least(reading: ClockReading) -> float:
-    """Return how far off it is at the least."""
-    return abs(reading.offset_seconds) - reading.uncertainty_seconds
+def _is_wrong(reading: ClockReading, settings: ClockSettings) -> bool:
+    """Return whether it is further off than it may be, at the least."""
+    return abs(reading.offset_seconds) - reading.uncertainty_seconds > settings.max_offset
+
+
+def _unsure(host: ClockReading) -> str:
+    """Return in words why true time is not known."""
+    if host.sources > 1:
+        return "the NTP servers disagree"
+    return "the one NTP server is itself less sure of the time than max_offset"
+
+
+def _ignored(host: ClockReading) -> str:
+    return f" ({'; '.join(host.ignored)})" if host.ignored else ""
 
 
 def describe(name: str, reading: ClockReading) -> str:

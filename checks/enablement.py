@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from .back_office import Identifier, SmsProvider, SmsSetupClient, SmsTemplate
+from .names import clean_name
 from .past import Past, ProviderIdentity
 from .reason import Reason
 from .result import CheckResult, ProviderEnabled
@@ -55,7 +56,7 @@ def _judge(
     settings: EnablementSettings,
     past: Past,
 ) -> tuple[Reason, str]:
-    candidates = [each for each in providers if settings.provider is None or each.name == settings.provider]
+    candidates = [each for each in providers if _is_meant(each, settings)]
     real = [each for each in candidates if each.delivers]
     if not real:
         return _nothing_that_delivers(providers, candidates, settings)
@@ -71,21 +72,31 @@ def _judge(
     if not whole:
         gaps = "; ".join(f"{each.name} has no {', '.join(each.missing)}" for each in usable)
         return Reason.PROVIDER_INCOMPLETE, gaps
+    detail = f"{_names(whole)} on"
     if settings.compare_with is not None:
         difference = _difference(whole, past.identities.get(settings.compare_with))
         if difference:
             return Reason.PROVIDER_INCOMPLETE, f"{difference} than {settings.compare_with} here"
+        if difference is None:
+            detail += f"; nothing can be compared with {settings.compare_with} here"
     if templates is not None:
         fitting = [each for each in templates if each.name == settings.template]
         if not fitting:
             return Reason.TEMPLATE_MISSING, f'no template is named "{settings.template}"'
         if not any(each.carries_code for each in fitting):
             return Reason.TEMPLATE_MISSING, f'the template "{settings.template}" has no placeholder for the code'
-    detail = f"{_names(whole)} on"
+    tests = [each for each in providers if not each.delivers and each.is_enabled]
+    if tests:
+        detail += f"; {_names(tests)} on too; which one is used is not told"
     unreadable = [what for each in whole for what in each.unreadable]
     if unreadable:
         detail += f"; not readable: {', '.join(dict.fromkeys(unreadable))}"
     return Reason.OK, detail
+
+
+def _is_meant(provider: SmsProvider, settings: EnablementSettings) -> bool:
+    """Return whether a provider, whose name was cleaned, may be the one in use."""
+    return settings.provider is None or provider.name.casefold() == clean_name(settings.provider).casefold()
 
 
 def _nothing_that_delivers(
@@ -95,7 +106,7 @@ def _nothing_that_delivers(
     if tests:
         return Reason.PROVIDER_IS_TEST, f"{_names(tests)} on, and delivers nothing"
     if settings.provider is not None and not candidates:
-        return Reason.PROVIDER_MISSING, f'no SMS provider is named "{settings.provider}"'
+        return Reason.PROVIDER_MISSING, f'no SMS provider is named "{clean_name(settings.provider)}"'
     return Reason.PROVIDER_MISSING, "the back office has no SMS provider that delivers"
 
 
@@ -105,21 +116,18 @@ def _names(providers: Sequence[SmsProvider], *, on: bool = True) -> str:
     return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
 
 
-def _difference(providers: Sequence[SmsProvider], ours: ProviderIdentity | None) -> str:
+def _difference(providers: Sequence[SmsProvider], ours: ProviderIdentity | None) -> str | None:
     """Return what every provider has different from ours, in words; empty when one of them is the same.
 
-    What only one side knows is not compared.
+    What only one side knows is not compared. None: none is the same, and one of them has nothing to compare.
     """
-    if ours is None:
-        return ""
+    known = {} if ours is None else {what: values for what, values in ours.items() if values}
     differences = []
     for each in providers:
-        found = [
-            what.value
-            for what in Identifier
-            if (value := each.identifiers.get(what)) is not None and ours[what] and value not in ours[what]
-        ]
-        if not found:
+        compared = [what for what in Identifier if what in known and what in each.identifiers]
+        found = [what.value for what in compared if each.identifiers[what] not in known[what]]
+        if compared and not found:
             return ""
-        differences.append(f"{each.name} has another {' and '.join(found)}")
-    return "; ".join(differences)
+        if found:
+            differences.append(f"{each.name} has another {' and '.join(found)}")
+    return "; ".join(differences) if len(differences) == len(providers) else None

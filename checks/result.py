@@ -88,6 +88,7 @@ class MethodGroup(StrEnum):
     BOTH = "both"
     OTHER = "other"
     NONE = "none"
+    UNKNOWN = "unknown"  # not told, or not readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

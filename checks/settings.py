@@ -253,7 +253,7 @@ class BackOfficeSettings(TargetSettings):
     """What every back office may set; each vendor's own model adds to it."""
 
     max_requests_per_second: Count = Field(
-        10, ge=1, le=1000, description="no more than this many API calls begin in one second"
+        30, ge=1, le=1000, description="no more than this many API calls begin in one second"
     )
 
     verifier_events: VerifierEventSettings | None = Field(

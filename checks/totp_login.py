@@ -1,5 +1,8 @@
 """Does the platform take right codes of an authenticator app, refuse wrong ones, and each code once?"""
 
+import hashlib
+import hmac
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,6 +27,11 @@ from .totp import STEP_SECONDS, code_of, is_secret, step_at, wrong_code
 _REACH: Final = 20  # steps around now of which a wrong code must be none
 _MOST_FAILURES: Final = 3  # in a row: B2CORE blocks a client after five tries, as its settings come
 _REST_SECONDS: Final = 3600.0  # after those
+_OUTAGE_REST_SECONDS: Final = 900.0  # the first time that no answer says they were refused: an end is told sooner
+_NOT_GIVEN: Final = frozenset({Reason.TLS_FAILED, Reason.PERMISSION_MISSING, Reason.RATE_LIMITED})
+"""Errors that come before a code is given. After any other one the platform may have counted a try."""
+_PROCESS_KEY: Final = secrets.token_bytes(32)
+"""Never leaves the memory of this process, so that what is noted with it tells nobody a password."""
 _RUN_SECONDS: Final = 3.0  # what two sign-ins may take: with less left of a step its code would come late
 
 
@@ -63,8 +71,10 @@ class _Note(msgspec.Struct):
 
     last_step: int = 0  # the highest whose code was given and may be used up
     failures: int = 0  # right codes refused in a row
+    unanswered: int = 0  # sign-ins since then that broke off, when the code may have been given and refused
     is_refused: bool = False  # whether the last code that was given was refused, or may have been
     rest_until: float = 0.0
+    account: str = ""  # whose sign-ins these were, as ``_account`` writes it
     probed_at: dict[str, float] = {}  # by probe: a word, or how many steps off
     accepted: dict[str, bool] = {}  # by probe
     reason: str = Reason.OK.value
@@ -77,7 +87,9 @@ def check_totp_login(
     """Sign in once with the right code, and try at most one other code, which may be refused.
 
     So the client is never locked: between two codes that may be refused there is a right one. After right codes were
-    refused three times it rests for an hour. Fails when a right code is refused or another one passes.
+    refused three times it rests for an hour, sign-ins that broke off counted in; when all three broke off, for a
+    quarter of one at first. A rest ends early when the e-mail, the password or the secret is another one, and in a
+    new process, which cannot tell. Fails when a right code is refused or another one passes.
 
     Raises ProviderError when the platform cannot be asked, and before it is asked when that cannot be noted.
     """
@@ -86,6 +98,9 @@ def check_totp_login(
     step = step_at(now)
     if note.rest_until > now + _REST_SECONDS or note.last_step > step + _REACH:
         note.rest_until, note.last_step = 0.0, 0  # noted by a clock that was ahead
+    account = _account(settings)
+    if note.account != account:
+        note.account, note.rest_until = account, 0.0  # mended, perhaps; the refusals count on, so one more is enough
     if now < note.rest_until or step <= note.last_step:
         return _result(note, settings)  # as the last sign-in: the next code is not there yet, or it rests
     left = (step + 1) * STEP_SECONDS - now
@@ -95,7 +110,7 @@ def check_totp_login(
     try:
         _Run(client, settings, past.notebook, note, now, step).sign_in()
     except ProviderError as error:
-        note.reason, note.detail = error.reason.value, str(error)
+        _break_off(note, error, now)
         raise
     finally:
         _write(past.notebook, note)
@@ -114,13 +129,19 @@ class _Run:
     step: int
 
     def sign_in(self) -> None:
-        """Give the right code and one other where it is its turn, and judge."""
+        """Give the right code and one other where it is its turn, and judge.
+
+        Gives none while that of an earlier step is due and not possible yet: with a short ``interval`` it never would
+        be, since each right code uses up those before it.
+        """
         probe = self._due()
+        if self.step + _off(probe) <= self.note.last_step:
+            return
         is_earlier = probe is not None and _off(probe) < 0  # given before the right one uses it up
         for each in (probe, None) if is_earlier else (None, probe) if probe else (None,):
             outcome = self._give(each)
             if each is None and outcome is SignIn.ACCEPTED:
-                self.note.failures = 0
+                self.note.failures = self.note.unanswered = 0
             elif each is None or outcome not in (SignIn.ACCEPTED, SignIn.CODE_REFUSED):
                 _refuse(self.note, outcome, self.now)
                 return
@@ -130,21 +151,19 @@ class _Run:
         _judge(self.note)
 
     def _due(self) -> str | None:
-        """Return the probe that has waited longest; None when none has waited long enough.
-
-        The code of a step that was used, or of one before it, proves nothing: RFC 6238 section 5.2 wants it refused.
-        """
+        """Return the probe that has waited longest; None when none has waited long enough."""
         distances = range(1, self.settings.max_steps + 1)
-        steps = [f"{sign * each}" for each in distances for sign in (-1, 1)]
-        possible = (
-            _Probe.WRONG,
-            _Probe.REPLAY,
-            *(each for each in steps if self.step + _off(each) > self.note.last_step),
-        )
+        steps = [f"{sign * each}" for each in distances for sign in (-1, 1) if self._is_open(sign * each)]
+        possible = (_Probe.WRONG, _Probe.REPLAY, *steps)
         probe = min((each for each in possible if self._is_due(each)), key=self._probed_at, default=None)
         if probe is None or (_off(probe) < 0 and self.note.is_refused):
             return None  # in the latter case a right code comes first, alone
         return str(probe)
+
+    def _is_open(self, step: int) -> bool:
+        """Return whether all nearer steps on its side pass, as far as they were tried: else it cannot pass either."""
+        sign = 1 if step > 0 else -1
+        return all(self.note.accepted.get(f"{sign * each}", True) for each in range(1, abs(step)))
 
     def _is_due(self, probe: str) -> bool:
         """Return whether it has waited long enough; what should have been refused is tried until it is."""
@@ -166,7 +185,11 @@ class _Run:
         _write(self.notebook, self.note)
         secret = self.settings.totp_secret
         code = wrong_code(secret, self.step, _REACH) if probe == _Probe.WRONG else code_of(secret, code_step)
-        outcome = self.client.sign_in(email=self.settings.email, password=self.settings.password, code=code)
+        try:
+            outcome = self.client.sign_in(email=self.settings.email, password=self.settings.password, code=code)
+        except ProviderError as error:
+            self.note.unanswered += error.reason not in _NOT_GIVEN
+            raise
         self.note.is_refused = outcome is not SignIn.ACCEPTED
         if outcome is SignIn.CODE_REFUSED:
             self.note.last_step = min(self.note.last_step, self.step)  # a later one is still to come
@@ -195,9 +218,18 @@ def _refuse(note: _Note, outcome: SignIn, now: float) -> None:
             note.reason = Reason.CODE_REJECTED.value
             times = "" if note.failures == 1 else f", {note.failures} times in a row"
             note.detail = f"a right code is refused{times}"
-            if note.failures >= _MOST_FAILURES:
+            if note.failures + note.unanswered >= _MOST_FAILURES:
                 note.rest_until = now + _REST_SECONDS
                 note.detail += "; tried again in an hour"
+
+
+def _break_off(note: _Note, error: ProviderError, now: float) -> None:
+    note.reason, note.detail = error.reason.value, str(error)
+    if error.reason in _NOT_GIVEN or note.failures + note.unanswered < _MOST_FAILURES:
+        return
+    is_outage = not note.failures and note.unanswered == _MOST_FAILURES  # most likely
+    note.rest_until = now + (_OUTAGE_REST_SECONDS if is_outage else _REST_SECONDS)
+    note.detail += f"; tried again in {'a quarter of an hour' if is_outage else 'an hour'}"
 
 
 def _judge(note: _Note) -> None:
@@ -226,9 +258,29 @@ def _result(note: _Note, settings: TotpLoginSettings) -> CheckResult:
 
 
 def accepted_steps(accepted: dict[str, bool], most: int) -> int | None:
-    """Return how many steps off, before or after, a code may be and still pass; None before any was tried."""
-    tried = [step for step in range(-most, most + 1) if step and f"{step}" in accepted]
-    return max((abs(step) for step in tried if accepted[f"{step}"]), default=0) if tried else None
+    """Return how many steps off, before or after, a code may be and still pass; None before that is known.
+
+    It is known of a side when all its steps up to ``most`` were tried, or all up to one that is refused.
+    """
+    before, after = (_accepted_on_side(accepted, most, sign) for sign in (-1, 1))
+    return None if most == 0 or before is None or after is None else max(before, after)
+
+
+def _accepted_on_side(accepted: dict[str, bool], most: int, sign: int) -> int | None:
+    for distance in range(1, most + 1):
+        passes = accepted.get(f"{sign * distance}")
+        if not passes:
+            return None if passes is None else distance - 1
+    return most
+
+
+def _account(settings: TotpLoginSettings) -> str:
+    """Return a digest that is the same only for the same client, password and secret, and only in this process.
+
+    One that could be compared by the next process would let whoever reads the note try passwords on it.
+    """
+    parts = (settings.email, settings.password.reveal(), settings.totp_secret.reveal())
+    return hmac.new(_PROCESS_KEY, msgspec.json.encode(parts), hashlib.sha256).hexdigest()
 
 
 def _read(text: str | None) -> _Note:

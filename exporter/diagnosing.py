@@ -326,6 +326,7 @@ class _Gathering:
                     since=state.reason_since,
                     at=state.last.finished_at,
                     stops_codes=check.kind.stops_codes(result.reason),
+                    measured=result.measured,
                 )
             )
         return standings

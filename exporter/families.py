@@ -215,7 +215,8 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 "twofa_clients_sampled",
                 _GAUGE,
                 ("target", "methods"),
-                "Clients of the latest sample, by the second factors that they have.",
+                "Clients of the latest sample, by the second factors that they have; unknown where nothing is told. Those by"
+                " SMS whose phone cannot be read are left out.",
             ),
             Family(
                 "twofa_clients_sampled_without_phone",
@@ -235,7 +236,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 "twofa_totp_accepted_steps",
                 _GAUGE,
                 ("check", "target"),
-                "How many steps of 30 s off a code may be and still pass. Absent until it was tried.",
+                "How many steps of 30 s off a code may be and still pass. Absent until both sides were tried.",
             ),
             Family(
                 "twofa_totp_attempts_total",

@@ -32,6 +32,7 @@ from checks.back_office import (
 )
 from checks.backoffices.b2core import B2CoreClient, B2CoreSettings, session
 from checks.errors import BadResponseError, DeadlineExceededError, PermissionMissingError, ProviderError
+from checks.providers import http, limiter
 from checks.providers.http import deadline
 from checks.providers.observer import NoObserver
 from checks.reason import Reason
@@ -82,6 +83,40 @@ class Outcomes(NoObserver):
         self.seen.append(outcome)
 
 
+class Clock:
+    """Time that passes as usual from five seconds into a time step on, and leaps when it is slept or told to."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._began = time.monotonic()
+        self.set_by = 0.0  # what somebody set the wall clock forward
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._ahead
+
+    def time(self) -> float:
+        return 30.0 * 60_000_000 + 5.0 + self.set_by + self.monotonic() - self._began
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.leap(seconds)
+
+    def leap(self, seconds: float) -> None:
+        self._ahead += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Return the clock that the client goes by."""
+    clock = Clock()
+    for module in (session, limiter, http):
+        monkeypatch.setattr(module, "monotonic", clock.monotonic)
+    monkeypatch.setattr(session, "time", clock.time)
+    monkeypatch.setattr(session, "sleep", clock.sleep)
+    return clock
+
+
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(history_hours=0) as running:
@@ -103,7 +138,8 @@ def client(stub: StubServer) -> Iterator[B2CoreClient]:
 
 
 def build(url: str, observer: Outcomes | None = None, **more: Any) -> B2CoreClient:
-    return B2CoreClient(B2CoreSettings(type="b2core", url=url, **{"timeout": "5s", **more}), observer=observer)
+    settings = {"timeout": "5s", "max_requests_per_second": 1000, **more}
+    return B2CoreClient(B2CoreSettings(type="b2core", url=url, **settings), observer=observer)
 
 
 def build_signing_in(stub: StubServer, **more: Any) -> B2CoreClient:
@@ -286,7 +322,10 @@ def test_a_ready_token_that_is_refused_is_neither_renewed_nor_tried_again(sandbo
     outcomes = Outcomes()
     client = build(sandbox.b2core_url, outcomes, token=Secret("stale"))
     error = failure(client.fetch_sms_templates)
-    assert (error.reason, str(error)) == (Reason.CREDENTIALS_REJECTED, "the back office refuses the token")
+    assert (error.reason, str(error)) == (
+        Reason.CREDENTIALS_REJECTED,
+        "the back office refuses the token for confirmations",
+    )
     assert outcomes.seen == [Reason.CREDENTIALS_REJECTED]
     client.close()
 
@@ -310,23 +349,68 @@ def test_password_challenge_code_and_token_are_sent_as_documented(stub: StubServ
     client.close()
 
 
-def test_a_second_sign_in_within_one_step_sends_another_code(stub: StubServer) -> None:
+def sent_steps(stub: StubServer, clock: Clock) -> list[int]:
+    """Return the time step of each code that was sent, counted from now."""
+    here = step_at(clock.time())
+    steps = {code_of(Secret(TOTP_SECRET), step): step - here for step in range(here - 20, here + 140)}
+    return [steps[json.loads(request.body)["code"]] for request in sent(stub, CONFIRM)]
+
+
+def build_for_codes(stub: StubServer, *confirmed: Behaviour) -> B2CoreClient:
     stub.on(SIGN_IN, answer(asks_code()))
-    stub.on(CONFIRM, answer({"accessToken": token(ACCESS)}))
-    stub.on(TEMPLATES, answer({}, status=401), listed())
-    client = build_signing_in(stub, totp_secret=Secret(TOTP_SECRET))
+    stub.on(CONFIRM, *confirmed)
+    stub.on(TEMPLATES, listed())
+    return build_signing_in(stub, totp_secret=Secret(TOTP_SECRET))
+
+
+EXPIRED: Final = answer({"accessToken": token(ACCESS, 0.000001)})
+"""A token that calls for a sign-in at the next call."""
+
+
+def test_no_code_is_sent_twice_nor_further_ahead_than_one_step(stub: StubServer, clock: Clock) -> None:
+    client = build_for_codes(stub, EXPIRED)
     client.fetch_sms_templates()
-    first, second = (json.loads(request.body)["code"] for request in sent(stub, CONFIRM))
-    assert first != second
+    client.fetch_sms_templates()
+    assert (sent_steps(stub, clock), clock.slept) == ([0, 1], [])
+    client.fetch_sms_templates()
+    assert sent_steps(stub, clock) == [-1, 0, 1]
+    assert clock.slept == [pytest.approx(25, abs=4)]
     client.close()
 
 
-def test_a_token_refused_meanwhile_is_renewed_once(stub: StubServer) -> None:
+def test_without_time_to_wait_for_an_unused_code_nobody_signs_in_and_nobody_rests(
+    stub: StubServer, clock: Clock
+) -> None:
+    client = build_for_codes(stub, EXPIRED)
+    client.fetch_sms_templates()
+    client.fetch_sms_templates()
+    for _ in range(2):
+        with deadline(20):
+            assert failure(client.fetch_sms_templates).reason is Reason.TIMEOUT
+    assert (len(sent(stub, SIGN_IN)), len(sent(stub, CONFIRM)), clock.slept) == (2, 2, [])
+    clock.leap(30)
+    client.fetch_sms_templates()
+    assert sent_steps(stub, clock) == [-1, 0, 1]
+    client.close()
+
+
+def test_codes_of_a_clock_that_was_set_back_are_forgotten(stub: StubServer, clock: Clock) -> None:
+    client = build_for_codes(stub, EXPIRED)
+    clock.set_by = 3600.0
+    client.fetch_sms_templates()
+    clock.set_by = 0.0
+    client.fetch_sms_templates()
+    assert (sent_steps(stub, clock)[-1], clock.slept) == (0, [])
+    client.close()
+
+
+def test_a_token_refused_meanwhile_is_renewed_once(stub: StubServer, clock: Clock) -> None:
     stub.on(SIGN_IN, answer(tokens()))
     stub.on(REFRESH, answer(tokens(SECOND_ACCESS)))
     stub.on(TEMPLATES, listed(), answer({}, status=401), listed())
     client = build_signing_in(stub)
     client.fetch_sms_templates()
+    clock.leap(60)
     client.fetch_sms_templates()
     assert bearers(stub, TEMPLATES) == [ACCESS, ACCESS, SECOND_ACCESS]
     (refresh,) = sent(stub, REFRESH)
@@ -335,17 +419,51 @@ def test_a_token_refused_meanwhile_is_renewed_once(stub: StubServer) -> None:
     client.close()
 
 
-def test_a_new_token_that_is_refused_too_is_not_renewed_again(stub: StubServer) -> None:
+def test_a_new_token_that_is_refused_too_is_not_renewed_again(stub: StubServer, clock: Clock) -> None:
     stub.on(SIGN_IN, answer(tokens()))
     stub.on(REFRESH, answer(tokens(SECOND_ACCESS)))
-    stub.on(TEMPLATES, answer({}, status=401))
+    stub.on(TEMPLATES, listed(), answer({}, status=401))
     client = build_signing_in(stub)
+    client.fetch_sms_templates()
+    clock.leap(60)
     assert failure(client.fetch_sms_templates).reason is Reason.CREDENTIALS_REJECTED
-    assert bearers(stub, TEMPLATES) == [ACCESS, SECOND_ACCESS]
+    assert bearers(stub, TEMPLATES) == [ACCESS, ACCESS, SECOND_ACCESS]
     client.close()
 
 
-def test_threads_whose_token_is_refused_renew_it_once_for_all(stub: StubServer) -> None:
+def test_a_path_that_refuses_a_new_token_costs_no_sign_in_and_leaves_the_token_to_others(
+    stub: StubServer, clock: Clock
+) -> None:
+    stub.on(SIGN_IN, answer({"accessToken": token(ACCESS)}))
+    stub.on(TEMPLATES, listed())
+    stub.on(CLIENTS, answer({}, status=401))
+    client = build_signing_in(stub)
+    for _ in range(3):
+        error = failure(lambda: client.read_clients(resume=None, limit=1))
+        words = "the back office refuses the token for clients"
+        assert (error.reason, str(error)) == (Reason.CREDENTIALS_REJECTED, words)
+        client.fetch_sms_templates()
+        clock.leap(15)
+    assert bearers(stub, TEMPLATES) == [ACCESS] * 3
+    assert len(sent(stub, SIGN_IN)) == 1
+    client.close()
+
+
+def test_a_token_is_renewed_when_a_tenth_of_its_life_is_left_and_not_before(stub: StubServer, clock: Clock) -> None:
+    stub.on(SIGN_IN, answer(tokens(seconds=1000.0)))
+    stub.on(REFRESH, answer(tokens(SECOND_ACCESS)))
+    stub.on(TEMPLATES, listed())
+    client = build_signing_in(stub)
+    client.fetch_sms_templates()
+    clock.leap(890)
+    client.fetch_sms_templates()
+    clock.leap(20)
+    client.fetch_sms_templates()
+    assert bearers(stub, TEMPLATES) == [ACCESS, ACCESS, SECOND_ACCESS]
+    client.close()
+
+
+def test_threads_whose_token_is_refused_renew_it_once_for_all(stub: StubServer, clock: Clock) -> None:
     together = threading.Barrier(4)
 
     def refuse_first(exchange: Exchange) -> None:
@@ -357,21 +475,26 @@ def test_threads_whose_token_is_refused_renew_it_once_for_all(stub: StubServer) 
 
     stub.on(SIGN_IN, answer(tokens()))
     stub.on(REFRESH, answer(tokens(SECOND_ACCESS)))
-    stub.on(TEMPLATES, refuse_first)
+    stub.on(TEMPLATES, listed())
     client = build_signing_in(stub)
+    client.fetch_sms_templates()
+    clock.leap(60)
+    stub.on(TEMPLATES, refuse_first)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: client.fetch_sms_templates(), range(4)))
     assert len(sent(stub, REFRESH)) == 1
     client.close()
 
 
-def test_a_refresh_token_that_is_refused_gives_way_to_a_sign_in(stub: StubServer) -> None:
+def test_a_refresh_token_that_is_refused_gives_way_to_a_sign_in(stub: StubServer, clock: Clock) -> None:
     stub.on(SIGN_IN, answer(tokens()), answer(tokens(SECOND_ACCESS)))
     stub.on(REFRESH, answer({}, status=401))
-    stub.on(TEMPLATES, answer({}, status=401), listed())
+    stub.on(TEMPLATES, listed(), answer({}, status=401), listed())
     client = build_signing_in(stub)
     client.fetch_sms_templates()
-    assert bearers(stub, TEMPLATES) == [ACCESS, SECOND_ACCESS]
+    clock.leap(60)
+    client.fetch_sms_templates()
+    assert bearers(stub, TEMPLATES) == [ACCESS, ACCESS, SECOND_ACCESS]
     client.close()
 
 
@@ -404,18 +527,14 @@ def test_a_refused_sign_in_is_one_request_and_says_when_it_is_tried_again(stub: 
     client.close()
 
 
-def test_each_refusal_doubles_the_rest_and_a_success_ends_that(
-    stub: StubServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ahead = 0.0
-    monkeypatch.setattr(session, "monotonic", lambda: time.monotonic() + ahead)
+def test_each_refusal_doubles_the_rest_and_a_success_ends_that(stub: StubServer, clock: Clock) -> None:
     stub.on(SIGN_IN, *[answer({}, status=401)] * 2, answer(tokens(seconds=1)), answer({}, status=401))
     stub.on(REFRESH, answer({}, status=401))
     stub.on(TEMPLATES, listed())
     client = build_signing_in(stub)
     counts = []
     for pause in (0.0, 890.0, 20.0, 1780.0, 30.0, 100.0, 890.0, 20.0):
-        ahead += pause
+        clock.leap(pause)
         _, error = ask(client.fetch_sms_templates)
         assert error is None or error.reason is Reason.CREDENTIALS_REJECTED
         counts.append((len(sent(stub, SIGN_IN)), error is None))
@@ -426,13 +545,96 @@ def test_each_refusal_doubles_the_rest_and_a_success_ends_that(
     client.close()
 
 
-def test_a_wrong_code_is_one_attempt_as_well(stub: StubServer) -> None:
-    stub.on(SIGN_IN, answer(asks_code()))
-    stub.on(CONFIRM, answer({}, status=422))
-    client = build_signing_in(stub, totp_secret=Secret(TOTP_SECRET))
-    assert str(failure(client.fetch_sms_templates)) == "the back office refuses the service user's code"
+REFUSED_CODE: Final = (
+    "the back office refuses the service user's code: a wrong secret or clock, or another program took it"
+)
+
+
+def test_a_refused_code_is_followed_by_that_of_the_next_step_once_its_time_has_come(
+    stub: StubServer, clock: Clock
+) -> None:
+    client = build_for_codes(stub, answer({}, status=422), answer(tokens()))
+    client.fetch_sms_templates()
+    assert sent_steps(stub, clock) == [-1, 0]
+    assert clock.slept == [pytest.approx(25, abs=4)]
+    assert [request.path for request in stub.requests] == [SIGN_IN, CONFIRM, SIGN_IN, CONFIRM, TEMPLATES]
+    client.close()
+
+
+def test_a_refused_code_that_was_taken_early_is_followed_by_one_that_is_not(stub: StubServer, clock: Clock) -> None:
+    client = build_for_codes(stub, EXPIRED, answer({}, status=422), answer(tokens()))
+    client.fetch_sms_templates()
+    client.fetch_sms_templates()
+    assert sent_steps(stub, clock) == [-2, -1, 0]
+    assert clock.slept == [pytest.approx(55, abs=4)]
+    client.close()
+
+
+def test_a_second_code_that_is_refused_too_is_the_last_one_for_two_minutes(stub: StubServer, clock: Clock) -> None:
+    client = build_for_codes(stub, answer({}, status=422))
+    error = failure(client.fetch_sms_templates)
+    assert (error.reason, str(error)) == (Reason.CREDENTIALS_REJECTED, REFUSED_CODE)
+    assert len(sent(stub, CONFIRM)) == 2
+    clock.leap(110)
+    assert str(failure(client.fetch_sms_templates)).startswith(f"{REFUSED_CODE}; not tried again before ")
+    assert len(sent(stub, CONFIRM)) == 2
+    for pause, codes in ((20, 4), (230, 4), (20, 6)):
+        clock.leap(pause)
+        assert failure(client.fetch_sms_templates).reason is Reason.CREDENTIALS_REJECTED
+        assert len(sent(stub, CONFIRM)) == codes
+    client.close()
+
+
+def test_without_time_for_another_code_a_refused_one_is_the_last_one_for_two_minutes(
+    stub: StubServer, clock: Clock
+) -> None:
+    client = build_for_codes(stub, answer({}, status=422), answer(tokens()))
+    with deadline(20):
+        error = failure(client.fetch_sms_templates)
+    assert (error.reason, str(error)) == (Reason.CREDENTIALS_REJECTED, REFUSED_CODE)
+    clock.leap(110)
     assert failure(client.fetch_sms_templates).reason is Reason.CREDENTIALS_REJECTED
-    assert [request.path for request in stub.requests] == [SIGN_IN, CONFIRM]
+    assert ([request.path for request in stub.requests], clock.slept) == ([SIGN_IN, CONFIRM], [])
+    clock.leap(20)
+    client.fetch_sms_templates()
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("signed_in", "confirmed", "reason"),
+    [
+        (answer({}), None, Reason.BAD_RESPONSE),
+        (answer(b"<html>"), None, Reason.BAD_RESPONSE),
+        (answer({}, status=404), None, Reason.BAD_RESPONSE),
+        (answer({"2faRequired": True}), None, Reason.BAD_RESPONSE),
+        (answer(asks_code()), answer({}), Reason.BAD_RESPONSE),
+        (answer(asks_code()), answer(b"<html>"), Reason.BAD_RESPONSE),
+        (answer(asks_code()), answer({}, status=404), Reason.BAD_RESPONSE),
+        (answer(asks_code()), answer({}, status=503), Reason.PROVIDER_OUTAGE),
+        (answer(asks_code()), stubs.reset(), Reason.UNREACHABLE),
+    ],
+)
+def test_a_sign_in_that_was_answered_and_never_ends_is_rested_for_two_minutes(
+    stub: StubServer, clock: Clock, signed_in: Behaviour, confirmed: Behaviour | None, reason: Reason
+) -> None:
+    stub.on(SIGN_IN, signed_in)
+    stub.on(CONFIRM, confirmed or hang())
+    client = build_signing_in(stub, totp_secret=Secret(TOTP_SECRET))
+    for pause, tried in ((0, 1), (0, 1), (110, 1), (20, 2), (230, 2), (20, 3)):
+        clock.leap(pause)
+        assert failure(client.fetch_sms_templates).reason is reason
+        assert len(sent(stub, SIGN_IN)) == tried
+    client.close()
+
+
+@pytest.mark.parametrize("lost", [answer({}, status=503), stubs.reset()])
+def test_a_sign_in_that_was_not_answered_is_not_rested(stub: StubServer, lost: Behaviour) -> None:
+    stub.on(SIGN_IN, lost, lost, answer(tokens()))
+    stub.on(TEMPLATES, listed())
+    client = build_signing_in(stub)
+    for _ in range(2):
+        assert failure(client.fetch_sms_templates).reason in (Reason.PROVIDER_OUTAGE, Reason.UNREACHABLE)
+    client.fetch_sms_templates()
     client.close()
 
 
@@ -451,15 +653,13 @@ def test_a_rest_that_the_back_office_asks_for_ends_when_it_says_so(stub: StubSer
 
 
 @pytest.mark.parametrize("wish", ["999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_no_back_office_makes_us_rest_for_longer_than_four_hours(
-    stub: StubServer, monkeypatch: pytest.MonkeyPatch, wish: str
-) -> None:
+def test_no_back_office_makes_us_rest_for_longer_than_four_hours(stub: StubServer, clock: Clock, wish: str) -> None:
     stub.on(SIGN_IN, answer({}, status=429, headers={"Retry-After": wish}), answer(tokens()))
     stub.on(TEMPLATES, listed())
     client = build_signing_in(stub)
     for _ in range(2):
         assert failure(client.fetch_sms_templates).reason is Reason.RATE_LIMITED
-    monkeypatch.setattr(session, "monotonic", lambda: time.monotonic() + 4 * 3600 + 1)
+    clock.leap(4 * 3600 + 1)
     client.fetch_sms_templates()
     client.close()
 
@@ -534,13 +734,13 @@ def test_a_token_is_found_wherever_it_may_stand(stub: StubServer, answered: Any)
     client.close()
 
 
-def test_a_back_office_that_gives_no_good_answers_is_asked_to_sign_in_five_times_a_minute_within_the_deadline(
+def test_a_back_office_that_is_down_is_asked_to_sign_in_five_times_a_minute_within_the_deadline(
     stub: StubServer,
 ) -> None:
-    stub.on(SIGN_IN, answer({}))
+    stub.on(SIGN_IN, answer({}, status=503))
     client = build_signing_in(stub, timeout="2m")
     for _ in range(5):
-        assert isinstance(failure(client.fetch_sms_templates), BadResponseError)
+        assert failure(client.fetch_sms_templates).reason is Reason.PROVIDER_OUTAGE
     began = time.monotonic()
     with deadline(0.2):
         assert isinstance(failure(client.fetch_sms_templates), DeadlineExceededError)
@@ -574,6 +774,7 @@ def test_what_is_wrong_at_a_clients_sign_in_is_told_apart(sandbox: Sandbox) -> N
     assert sign_in(client, sandbox, "no_2fa") is SignIn.CODE_NOT_ASKED
     assert [sign_in(client, sandbox, "canary", wrong) for _ in range(6)] == [SignIn.CODE_REFUSED] * 5 + [SignIn.LOCKED]
     assert sign_in(client, sandbox, "canary") is SignIn.LOCKED
+    assert len(client.fetch_sms_templates()) == 1
     assert isinstance(failure(lambda: sign_in(client, sandbox, "sms")), BadResponseError)
     client.close()
 
@@ -776,6 +977,8 @@ def test_flags_are_understood_however_they_are_spelled(
     [
         SETTINGS,
         [{"name": name, "value": value} for name, value in SETTINGS.items()],
+        [{"key": name, "value": value} for name, value in SETTINGS.items()],
+        [{"name": None, "key": name, "value": value} for name, value in SETTINGS.items()],
         [{"name": name, "value": value} for name, value in SETTINGS.items()] + [None, {"value": 1}, {"name": [1]}],
         {"accountSid": SID, "AuthToken": "x", "From": " +1 (500) 555-0006 "},
     ],
@@ -793,13 +996,28 @@ def test_a_masked_setting_is_filled_and_compared_with_nothing(
     assert dict(provider.identifiers) == {Identifier.SENDER: Secret("+15005550006")}
 
 
-@pytest.mark.parametrize("empty", ["", "  ", None, [], {}])
-def test_a_demanded_setting_that_is_empty_or_absent_is_missing(
-    stub: StubServer, client: B2CoreClient, empty: Any
+@pytest.mark.parametrize("empty", ["", "  ", [], {}])
+def test_a_demanded_setting_that_is_empty_is_missing(stub: StubServer, client: B2CoreClient, empty: Any) -> None:
+    provider = fetch_provider(stub, client, shown={**SETTINGS, "from": empty})
+    assert (provider.missing, provider.unreadable) == (("from",), ())
+
+
+def test_a_demanded_setting_that_is_absent_or_null_is_unreadable_and_not_missing(
+    stub: StubServer, client: B2CoreClient
 ) -> None:
-    assert fetch_provider(stub, client, shown={**SETTINGS, "from": empty}).missing == ("from",)
-    without = {name: value for name, value in SETTINGS.items() if name != "from"}
-    assert fetch_provider(stub, client, shown=without).missing == ("from",)
+    without = {name: value for name, value in SETTINGS.items() if name != "auth_token"}
+    as_list = [{"key": name, "value": without.get(name)} for name in SETTINGS]
+    for shown in (without, {**without, "auth_token": None}, as_list):
+        assert fetch_provider(stub, client, shown=shown) == replace(WHOLE, unreadable=("its setting auth_token",))
+    provider = fetch_provider(stub, client, shown={**without, "from": ""})
+    assert (provider.missing, provider.unreadable) == (("from",), ("its setting auth_token",))
+
+
+@pytest.mark.parametrize("shown", [[], {}, None, "none", [None, {"value": 1}, {"name": [1]}], [["from", "x"]]])
+def test_settings_of_which_nothing_is_understood_are_unreadable(
+    stub: StubServer, client: B2CoreClient, shown: Any
+) -> None:
+    assert fetch_provider(stub, client, shown=shown) == replace(WHOLE, unreadable=("its settings",), identifiers={})
 
 
 @pytest.mark.parametrize(
@@ -831,7 +1049,7 @@ def test_what_a_type_demands_is_understood_in_several_forms(
 def test_a_form_of_demands_that_we_do_not_know_is_said_to_be_unreadable(
     stub: StubServer, client: B2CoreClient, demands: Any
 ) -> None:
-    provider = fetch_provider(stub, client, shown={}, demands=demands)
+    provider = fetch_provider(stub, client, shown={"from": ""}, demands=demands)
     assert (provider.missing, provider.unreadable) == ((), ("what its type demands",))
 
 
@@ -909,6 +1127,54 @@ def test_each_refusal_of_a_list_is_one_reason(
     stub.on(TEMPLATES, answer({"message": NUMBER}, status=status))
     error = failure(client.fetch_sms_templates)
     assert (error.reason, str(error)) == (reason, words)
+
+
+# Lists.
+
+
+def serve_pages(stub: StubServer, path: str, entries: Sequence[Any], most: int) -> None:
+    """Serve a list of which no page is longer than ``most``, whatever is asked for."""
+
+    def page(request: Request) -> Any:
+        start, limit = int(request.query["offset"][0]), int(request.query["limit"][0])
+        return {"total": 1, "data": entries[start : start + min(limit, most)]}
+
+    stub.on(path, answer_by(page))
+
+
+@pytest.mark.parametrize(("count", "most"), [(0, 100), (9, 100), (25, 10), (30, 10), (100, 100), (250, 100)])
+def test_a_list_is_read_to_its_end_however_short_its_pages_are(
+    stub: StubServer, client: B2CoreClient, count: int, most: int
+) -> None:
+    serve_pages(stub, TEMPLATES, [{"id": number, "name": f"text-{number}"} for number in range(count)], most)
+    assert [each.name for each in client.fetch_sms_templates()] == [f"text-{number}" for number in range(count)]
+
+
+def test_providers_and_phones_are_read_beyond_one_page(stub: StubServer, client: B2CoreClient) -> None:
+    off = [{**TWILIO, "id": number, "name": f"sender-{number}", "isEnabled": False} for number in range(25)]
+    serve_pages(stub, PROVIDERS, off, 10)
+    assert [each.name for each in client.fetch_sms_providers()] == [each["name"] for each in off]
+    phones = [{"id": number, "clientId": number, "number": f"+141555501{number:02}"} for number in range(25)]
+    serve_pages(stub, PHONES, phones, 10)
+    assert list(client.find_clients("+14155550124")) == ["24"]
+    stub.on(METHODS, listed())
+    serve_pages(stub, PHONES, [{**phone, "clientId": 101} for phone in phones], 10)
+    found = client.fetch_client("101")
+    assert found is not None
+    assert [phone.number for phone in found.phones or ()] == [each["number"] for each in phones]
+
+
+@pytest.mark.parametrize("named_by", ["id", "name"])
+def test_a_page_that_comes_again_is_the_end(stub: StubServer, client: B2CoreClient, named_by: str) -> None:
+    stub.on(TEMPLATES, listed(*({named_by: f"text-{number}", "parts": []} for number in range(12))))
+    assert len(client.fetch_sms_templates()) == 12
+    assert [request.query["offset"] for request in stub.requests] == [["0"], ["12"]]
+
+
+def test_a_list_without_an_end_is_left(stub: StubServer, client: B2CoreClient) -> None:
+    stub.on(TEMPLATES, answer_by(lambda asked: [{"id": f"{asked.query['offset'][0]}-{at}"} for at in range(10)]))
+    assert len(client.fetch_sms_templates()) == 100
+    assert len(stub.requests) == 10
 
 
 # Clients.
@@ -1017,9 +1283,13 @@ def test_methods_are_known_in_any_spelling_and_unknown_when_not_told(
         ({"clientId": "101", "phone": "1 (415) 555-0100"}, [ClientPhone(number=NUMBER, is_confirmed=None)]),
         ({"client_id": 101, "number": NUMBER, "isConfirmed": 0}, [ClientPhone(number=NUMBER, is_confirmed=False)]),
         ({"number": NUMBER}, [ClientPhone(number=NUMBER, is_confirmed=None)]),
+        (
+            {"clientId": None, "client_id": 101, "number": None, "phone": NUMBER, "confirmed": None, "isConfirmed": 1},
+            [ClientPhone(number=NUMBER, is_confirmed=True)],
+        ),
+        ({"number": NUMBER, "confirmed": 0, "isConfirmed": 1}, [ClientPhone(number=NUMBER, is_confirmed=False)]),
         ({"number": 14155550100, "confirmed": True}, [ClientPhone(number="", is_confirmed=True)]),
         ({"number": "call me", "confirmed": True}, [ClientPhone(number="", is_confirmed=True)]),
-        ({"clientId": 102, "number": NUMBER, "confirmed": True}, []),
     ],
 )  # fmt: skip
 def test_phones_are_the_clients_own_in_one_form(
@@ -1037,6 +1307,21 @@ def test_phones_that_may_not_be_read_are_unknown_and_not_absent(stub: StubServer
     assert found == Client(methods={Method.SMS: True}, phones=None, unreadable=("phones",))
     assert found.has_confirmed_phone is None
     assert str(failure(lambda: client.find_clients(NUMBER))) == "the service user may not read phones"
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_phones_that_are_all_of_others_tell_nothing_of_the_client_and_are_read_no_further(
+    stub: StubServer, client: B2CoreClient, count: int
+) -> None:
+    serve_client(stub, [], [{"id": at, "clientId": 102, "number": NUMBER, "confirmed": True} for at in range(count)])
+    assert client.fetch_client("101") == Client(methods={}, phones=None, unreadable=("phones",))
+    assert len(sent(stub, PHONES)) == 1
+
+
+def test_the_clients_own_phones_are_picked_from_among_those_of_others(stub: StubServer, client: B2CoreClient) -> None:
+    others = [{"id": at, "clientId": 1010 + at, "number": NUMBER, "confirmed": True} for at in range(5)]
+    serve_client(stub, [], [*others, {"id": 9, "clientId": 101, "number": NUMBER, "confirmed": False}])
+    assert client.fetch_client("101") == Client(methods={}, phones=(ClientPhone(number=NUMBER, is_confirmed=False),))
 
 
 def test_only_owners_of_the_very_number_are_found_and_each_once(stub: StubServer, client: B2CoreClient) -> None:
@@ -1117,6 +1402,7 @@ _EVERYTHING: Final = {
 
 @pytest.mark.parametrize("status", [200, 401, 403, 404, 422, 429, 500])
 @pytest.mark.parametrize("body", [_EVERYTHING, json.dumps(_EVERYTHING).encode() + b"!"])
+@pytest.mark.usefixtures("clock")
 def test_no_error_quotes_what_the_back_office_says(stub: StubServer, status: int, body: Any) -> None:
     for path in _GOOD:
         client = build_for_good(stub)
@@ -1218,6 +1504,7 @@ def assert_sane(result: Any) -> None:
             pass
 
 
+@pytest.mark.usefixtures("clock")
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(answered=spoiled_path())
 @example(answered=(PROVIDER, {"settings": [{"name": json.loads("[" * 400 + "]" * 400)}]}))
@@ -1238,6 +1525,7 @@ def test_no_answer_raises_anything_else_or_is_taken_for_what_it_is_not(
     client.close()
 
 
+@pytest.mark.usefixtures("clock")
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     path=st.sampled_from(list(_GOOD)),

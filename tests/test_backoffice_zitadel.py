@@ -42,7 +42,11 @@ def stub() -> Iterator[StubServer]:
 
 
 def build(url: str, **more: Any) -> ZitadelClient:
-    return ZitadelClient(ZitadelSettings(type="zitadel", url=url, token=Secret(TOKEN), timeout="5s", **more))
+    return ZitadelClient(
+        ZitadelSettings(
+            type="zitadel", url=url, token=Secret(TOKEN), timeout="5s", max_requests_per_second=1000, **more
+        )
+    )
 
 
 @pytest.fixture
@@ -171,6 +175,28 @@ def test_a_provider_of_a_type_that_is_not_known_is_told_with_what_could_not_be_j
     (provider,) = list_providers(stub, client, {"id": "5", "state": "SMS_PROVIDER_CONFIG_ACTIVE", "pigeon": {}})
     assert (provider.vendor, provider.is_enabled) == ("unknown", True)
     assert provider.unreadable
+
+
+@pytest.mark.parametrize(
+    ("number", "sender"),
+    [
+        ("+15005550006", "+15005550006"),
+        ("+1 (500) 555-0006", "+15005550006"),
+        ("15005550006", "+15005550006"),
+        (" Example ", "Example"),
+        ("72543", "72543"),
+    ],
+)
+def test_a_sender_is_told_in_the_form_in_which_senders_are_compared(
+    stub: StubServer, client: ZitadelClient, number: str, sender: str
+) -> None:
+    (provider,) = list_providers(stub, client, TWILIO | {"twilio": {"sid": SID, "senderNumber": number}})
+    assert provider.identifiers[Identifier.SENDER] == Secret(sender)
+
+
+def test_a_sender_of_spaces_is_none(stub: StubServer, client: ZitadelClient) -> None:
+    (provider,) = list_providers(stub, client, TWILIO | {"twilio": {"sid": SID, "senderNumber": "  "}})
+    assert Identifier.SENDER not in provider.identifiers
 
 
 def test_an_instance_without_providers_has_none(stub: StubServer, client: ZitadelClient) -> None:

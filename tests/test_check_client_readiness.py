@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from checks.back_office import Client, ClientPage, ClientPhone, Method
 from checks.backoffices.b2core import B2CoreClient, B2CoreSettings
 from checks.client_readiness import ClientReadinessSettings, check_client_readiness, group_of
-from checks.errors import PermissionMissingError, ProviderError
+from checks.errors import BadResponseError, PermissionMissingError, ProviderError, UnreachableError
 from checks.providers.http import deadline
 from checks.reason import Reason
 from checks.result import CheckResult, ClientShare, MethodGroup
@@ -62,6 +62,7 @@ class Directory:
     asked: list[str] = field(default_factory=list)
     limits: list[int] = field(default_factory=list)
     error: ProviderError | None = None
+    errors: dict[int, ProviderError] = field(default_factory=dict)  # by client
 
     def read_clients(self, *, resume: str | None, limit: int) -> ClientPage:
         self.limits.append(limit)
@@ -75,7 +76,10 @@ class Directory:
         if self.error is not None:
             raise self.error
         time.sleep(self.seconds)
-        return self.clients[int(client_id.removeprefix("id-"))]
+        number = int(client_id.removeprefix("id-"))
+        if number in self.errors:
+            raise self.errors[number]
+        return self.clients[number]
 
     def find_clients(self, number: str) -> Sequence[str]:
         raise NotImplementedError
@@ -88,7 +92,7 @@ def check(directory: Any, note: Note, per_run: int = 10, **more: Any) -> CheckRe
 
 def counts(result: CheckResult) -> dict[str, int]:
     shares = [share for share in result.measured if isinstance(share, ClientShare)]
-    assert [share.methods for share in shares] == list(GROUPS)
+    assert [share.methods for share in shares] == [group for group in GROUPS if group in {s.methods for s in shares}]
     return {share.methods.value: share.clients for share in shares if share.clients}
 
 
@@ -115,8 +119,43 @@ def test_clients_are_grouped_by_their_second_factors(methods: Sequence[Method], 
     assert group_of(client(*methods)) is group
 
 
-def test_a_client_whose_methods_are_not_told_has_none() -> None:
-    assert group_of(Client(methods={}, phones=())) is MethodGroup.NONE
+def test_a_client_whose_methods_are_not_told_is_not_one_without() -> None:
+    untold = Client(methods={}, phones=())
+    assert group_of(untold) is MethodGroup.UNKNOWN
+    result = check(Directory([untold, untold, BARE, READY]), Note(), min_clients=2)
+    assert counts(result) == {"unknown": 2, "none": 1, "sms": 1}
+    assert (result.reason, result.detail) == (
+        Reason.OK,
+        "0 of 1 clients with 2FA by SMS have no confirmed phone; 1 of 2 no 2FA, not readable of 2 more",
+    )
+
+
+def test_clients_whose_methods_are_not_told_are_none_of_those_who_are_judged() -> None:
+    untold = Client(methods={}, phones=())
+    result = check(Directory([untold] * 5), Note())
+    assert (result.reason, counts(result)) == (Reason.OK, {"unknown": 5})
+    assert result.detail.endswith("too few to judge")
+    assert check(Directory([*[untold] * 3, LOST, LOST]), Note(), min_clients=3).reason is Reason.OK
+    assert check(Directory([*[untold] * 3, BARE, BARE]), Note(), min_clients=2).reason is Reason.CLIENT_2FA_DISABLED
+
+
+@pytest.mark.parametrize(
+    ("phones", "is_confirmed"),
+    [
+        ([], False),
+        ([UNCONFIRMED, UNCONFIRMED], False),
+        ([UNCONFIRMED, CONFIRMED], True),
+        ([UNTOLD, CONFIRMED], True),
+        ([UNTOLD], None),
+        ([UNCONFIRMED, UNTOLD], None),
+        ([UNTOLD, UNCONFIRMED], None),
+        (None, None),
+    ],
+)
+def test_a_phone_is_confirmed_or_not_or_that_is_not_told(
+    phones: Sequence[ClientPhone] | None, is_confirmed: bool | None
+) -> None:
+    assert client(Method.SMS, phones=phones).has_confirmed_phone is is_confirmed
 
 
 @pytest.mark.parametrize(
@@ -125,7 +164,7 @@ def test_a_client_whose_methods_are_not_told_has_none() -> None:
         ([Method.SMS], [CONFIRMED], False),
         ([Method.SMS], [UNCONFIRMED, CONFIRMED], False),
         ([Method.SMS], [UNCONFIRMED], True),
-        ([Method.SMS], [UNCONFIRMED, UNTOLD], True),
+        ([Method.SMS], [UNCONFIRMED, UNTOLD], False),
         ([Method.SMS], [], True),
         ([Method.SMS], [UNTOLD], False),
         ([Method.SMS], None, False),
@@ -137,8 +176,42 @@ def test_a_client_whose_methods_are_not_told_has_none() -> None:
 def test_who_has_sms_and_surely_no_confirmed_phone_is_without(
     methods: Sequence[Method], phones: Sequence[ClientPhone] | None, is_lost: bool
 ) -> None:
-    result = check(Directory([client(*methods, phones=phones)]), Note())
+    result = check(Directory([client(*methods, phones=phones), READY]), Note())
     assert sum(share.without_phone for share in result.measured if isinstance(share, ClientShare)) == is_lost
+
+
+HIDDEN: Final = client(Method.SMS, phones=None)
+
+
+def test_clients_whose_phones_are_not_readable_are_on_neither_side() -> None:
+    hidden_too = client(Method.SMS, phones=[UNTOLD, UNCONFIRMED])
+    hidden_both = client(Method.SMS, Method.TOTP, phones=None)
+    clients = [READY] * 3 + [LOST] + [HIDDEN] * 4 + [hidden_too, hidden_both]
+    result = check(Directory([*clients]), Note(), max_without_phone=0.2)
+    assert result.reason is Reason.CLIENT_PHONE_UNCONFIRMED
+    assert result.detail == (
+        "1 of 4 clients with 2FA by SMS have no confirmed phone, not readable of 6 more; 0 of 10 no 2FA"
+    )
+    assert ClientShare(methods=MethodGroup.SMS, clients=4, without_phone=1) in result.measured
+    assert MethodGroup.BOTH not in {share.methods for share in result.measured if isinstance(share, ClientShare)}
+
+
+def test_clients_whose_phones_are_not_readable_do_not_make_a_sample_large_enough() -> None:
+    assert check(Directory([LOST, HIDDEN, HIDDEN]), Note(), min_clients=2).detail.endswith("too few to judge")
+
+
+def test_phones_of_which_none_is_readable_are_a_missing_right_run_after_run() -> None:
+    directory, note = Directory([client(Method.TOTP), BARE, *[HIDDEN] * 10]), Note()
+    for _ in range(2):
+        with pytest.raises(PermissionMissingError):
+            check(directory, note, per_run=6)
+    assert directory.asked == [f"id-{number}" for number in range(12)]  # it goes on: others may be readable
+    directory.clients = [READY] * 12
+    assert check(directory, note, per_run=6).reason is Reason.OK
+
+
+def test_phones_of_clients_without_sms_are_not_needed() -> None:
+    assert check(Directory([client(Method.TOTP, phones=None)] * 5), Note()).reason is Reason.OK
 
 
 # The verdict.
@@ -157,6 +230,7 @@ def test_the_share_without_a_phone_is_judged_on_both_sides_of_its_bound(lost: in
             ClientShare(methods=MethodGroup.BOTH, clients=0),
             ClientShare(methods=MethodGroup.OTHER, clients=0),
             ClientShare(methods=MethodGroup.NONE, clients=1),
+            ClientShare(methods=MethodGroup.UNKNOWN, clients=0),
         ),
     )
 
@@ -296,6 +370,82 @@ def test_a_run_that_fails_leaves_the_note_as_it_was() -> None:
     assert looked_at(check(directory, note)) == 20
 
 
+# Clients of whom there is no answer.
+
+
+OUTAGE: Final = ProviderError(Reason.PROVIDER_OUTAGE, "500")
+NONSENSE: Final = BadResponseError("no answer of theirs")
+SLOWED: Final = ProviderError(Reason.RATE_LIMITED, "429")
+REFUSED: Final = ProviderError(Reason.CREDENTIALS_REJECTED, "401")
+
+
+@pytest.mark.parametrize("error", [OUTAGE, NONSENSE, UnreachableError("cut off")])
+@pytest.mark.parametrize("broken", [[0], [0, 1], [9], [4, 5, 6, 7], [0, 1, 3, 4, 5], [1, 2, 3]])
+def test_a_client_of_whom_there_is_no_answer_is_passed_over(broken: Sequence[int], error: ProviderError) -> None:
+    directory, note = Directory([READY] * 20, errors=dict.fromkeys(broken, error)), Note()
+    result = check(directory, note)
+    assert counts(result) == {"sms": 10 - len(broken), "unknown": len(broken)}
+    assert f"not readable of {len(broken)} more" in result.detail
+    assert looked_at(check(directory, note)) == 20
+    assert directory.asked == [f"id-{number}" for number in range(20)]
+
+
+@pytest.mark.parametrize("error", [OUTAGE, NONSENSE, UnreachableError("cut off")])
+def test_the_run_fails_when_there_is_no_answer_of_its_first_three(error: ProviderError) -> None:
+    directory, note = Directory([READY] * 30), Note()
+    check(directory, note)
+    before = note.text
+    directory.errors = dict.fromkeys([10, 11, 12], error)
+    with pytest.raises(ProviderError) as caught:
+        check(directory, note)
+    assert caught.value is error
+    assert directory.asked[10:] == ["id-10", "id-11", "id-12"]
+    assert note.text == before
+
+
+def test_a_refused_sign_in_is_no_single_clients() -> None:
+    directory, note = Directory([READY] * 20, errors={5: REFUSED}), Note()
+    with pytest.raises(ProviderError) as caught:
+        check(directory, note)
+    assert (caught.value, note.text) == (REFUSED, None)
+
+
+def test_one_client_a_run_is_passed_over_too_but_nobody_at_all_is_no_answer() -> None:
+    directory, note = Directory([READY] * 4, errors={0: OUTAGE, 2: OUTAGE}), Note()
+    with pytest.raises(ProviderError) as caught:
+        check(directory, note, per_run=1)
+    assert caught.value is OUTAGE
+    results = [counts(check(directory, note, per_run=1)) for _ in range(3)]
+    assert results == [{"sms": 1, "unknown": 1}, {"sms": 1, "unknown": 2}, {"sms": 2, "unknown": 2}]
+
+
+def test_fewer_requests_asked_for_end_the_page_and_halve_the_next() -> None:
+    directory, note = Directory([READY] * 40), Note()
+    check(directory, note)
+    directory.errors = {16: SLOWED}
+    assert looked_at(check(directory, note)) == 10  # those before it come again
+    assert directory.asked[10:] == [f"id-{number}" for number in range(10, 17)]
+    assert looked_at(check(directory, note)) == 15
+    assert directory.limits == [10, 10, 5]
+    directory.errors = {}
+    assert [looked_at(check(directory, note)) for _ in range(3)] == [25, 35, 40]
+    assert directory.limits[3:] == [10, 10, 10]
+    assert Counter(directory.asked).keys() == {f"id-{number}" for number in range(40)}
+
+
+def test_fewer_requests_asked_for_at_once_are_no_answer_and_halve_the_next_all_the_same() -> None:
+    directory, note = Directory([READY] * 40), Note()
+    check(directory, note)
+    directory.error = SLOWED
+    for _ in range(5):
+        with pytest.raises(ProviderError) as caught:
+            check(directory, note)
+        assert caught.value is SLOWED
+    assert directory.limits == [10, 10, 5, 2, 1, 1]
+    directory.error = None
+    assert looked_at(check(directory, note)) == 11
+
+
 # What is kept.
 
 
@@ -309,7 +459,7 @@ def test_only_counts_leave_and_only_counts_are_kept() -> None:
     assert json.loads(note.text or "") == {
         "resume": "2",
         "limit": 4,
-        "blocks": [{"ids": 2, "methods": {"sms": 2}, "without_phone": {"sms": 1}}],
+        "blocks": [{"ids": 2, "methods": {"sms": 2}, "without_phone": {"sms": 1}, "phone_untold": {"sms": 0}}],
         "last_round": 0,
         "this_round": 2,
     }
@@ -359,6 +509,7 @@ def test_the_sandboxs_clients_are_ready_unless_it_is_told_otherwise(fault: str |
         reader = B2CoreClient(
             B2CoreSettings(
                 type="b2core",
+                max_requests_per_second=1000,
                 url=sandbox.b2core_url,
                 email=own.b2core_plain_email,
                 password=Secret(own.b2core_plain_password),

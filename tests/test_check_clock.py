@@ -74,14 +74,14 @@ def test_both_clocks_are_told_when_both_are_right() -> None:
         (5.1, 0.2, False),
         (-5.1, 0.2, False),
         (10.0, 4.9, True),
-        (10.0, 5.1, False),
-        (1000.0, 2000.0, False),
+        (9.9, 5.0, False),
     ],
 )
 def test_a_clock_is_wrong_only_when_it_is_so_for_certain(offset: float, uncertainty: float, is_wrong: bool) -> None:
     expected = Reason.SERVER_CLOCK_SKEWED if is_wrong else Reason.OK
     assert check(reading(offset, uncertainty)).reason is expected
     assert check(reading(0.0, 0.0), reading(offset, uncertainty)).reason is expected
+    assert check(reading(0.0, 0.0), reading(1000.0, 2000.0)).reason is Reason.OK
 
 
 def test_what_both_measures_do_not_know_adds_up() -> None:
@@ -153,7 +153,48 @@ def test_what_cannot_be_measured_is_an_error(clocks: Clocks) -> None:
         check_clock(clocks, SETTINGS)
 
 
+def test_a_host_that_is_wrong_is_told_though_the_platform_gives_no_date() -> None:
+    gone = UnreachableError("the connection was refused")
+    result = check_clock(Clocks(reading(-40.0, ignored=("NTP server 2 does not answer",)), gone), SETTINGS)
+    assert result.reason is Reason.SERVER_CLOCK_SKEWED
+    assert result.detail == (
+        "this host's clock is 40.0 s slow (within 0.1 s); the platform's clock cannot be read:"
+        " the connection was refused (NTP server 2 does not answer)"
+    )
+    assert offsets(result) == {ClockSource.HOST: -40.0}
+    with pytest.raises(UnreachableError, match="refused"):
+        check_clock(Clocks(reading(-5.0), gone), SETTINGS)
+
+
+@pytest.mark.parametrize("platform", [None, reading(0.0), UnreachableError("the connection was refused")])
+@pytest.mark.parametrize("offset", [0.0, 20.0, 1000.0])
+def test_time_servers_that_contradict_each_other_measure_nothing(
+    offset: float, platform: ClockReading | ProviderError | None
+) -> None:
+    host = reading(offset, 5.01, sources=2, ignored=("NTP server 3 does not answer",))
+    with pytest.raises(BadResponseError, match=r"^the NTP servers disagree \(NTP server 3 does not answer\)$"):
+        check_clock(Clocks(host, platform), SETTINGS)
+
+
+def test_one_time_server_that_is_not_sure_enough_measures_nothing() -> None:
+    with pytest.raises(BadResponseError, match="the one NTP server is itself less sure of the time than max_offset"):
+        check(reading(0.0, 0.9), max_offset="500ms")
+    assert check(reading(0.0, 0.9)).reason is Reason.OK
+
+
 # With the sandbox, over UDP and HTTP
+
+
+def test_two_time_servers_that_are_half_a_minute_apart_measure_nothing() -> None:
+    with (
+        Sandbox(clock=time.time, history_hours=0.0, speed=0.0) as right,
+        Sandbox(clock=lambda: time.time() + 30, history_hours=0.0, speed=0.0) as wrong,
+    ):
+        servers = [right.ntp_address, wrong.ntp_address]
+        with pytest.raises(BadResponseError, match="the NTP servers disagree"):
+            check_clock(NtpClock(NtpSettings(type="ntp", servers=servers)), SETTINGS)
+        servers.append(right.ntp_address)
+        assert check_clock(NtpClock(NtpSettings(type="ntp", servers=servers)), SETTINGS).reason is Reason.OK
 
 
 def test_each_fault_of_time_is_told_and_ends() -> None:

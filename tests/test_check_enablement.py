@@ -94,6 +94,7 @@ def check_sandbox(sandbox: Sandbox, account: str = "", senders: Sequence[str] = 
     client = B2CoreClient(
         B2CoreSettings(
             type="b2core",
+            max_requests_per_second=1000,
             url=sandbox.b2core_url,
             email=own.b2core_plain_email,
             password=Secret(own.b2core_plain_password),
@@ -163,8 +164,22 @@ def test_another_account_and_sender_than_ours_are_named_and_not_shown(sandbox: S
 
 def test_one_provider_that_is_on_and_whole_is_enough() -> None:
     incomplete = replace(TWILIO, name="half", missing=("from",))
-    assert told(check(off(replace(TWILIO, name="old")), incomplete, TWILIO, on(FAKE))) == (Reason.OK, "main is on")
+    assert told(check(off(replace(TWILIO, name="old")), incomplete, TWILIO, FAKE)) == (Reason.OK, "main is on")
     assert told(check(TWILIO, replace(TWILIO, name="second"))) == (Reason.OK, "main, second are on")
+
+
+@pytest.mark.parametrize("more", [{}, {"provider": "main"}])
+def test_a_test_type_that_is_on_beside_a_real_one_is_told(more: dict[str, Any]) -> None:
+    assert told(check(TWILIO, on(FAKE), **more)) == (
+        Reason.OK,
+        "main is on; fake is on too; which one is used is not told",
+    )
+    second = replace(on(FAKE), name="dummy")
+    assert told(check(on(FAKE), TWILIO, second, **more)) == (
+        Reason.OK,
+        "main is on; fake, dummy are on too; which one is used is not told",
+    )
+    assert told(check(FAKE, TWILIO, **more)) == (Reason.OK, "main is on")
 
 
 def test_gaps_are_told_for_each_provider_that_is_on() -> None:
@@ -209,6 +224,27 @@ def test_the_named_provider_is_the_one_that_has_to_be_on() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("MAIN", "main"),
+        ("main", "Main"),
+        ("  Straße  2 ", "STRASSE 2"),
+        ("Twilio +1 415 555 0100", "Twilio ***"),
+        ("x" * 100, "x" * 80),
+    ],
+)
+def test_a_provider_is_named_as_the_back_office_shows_it_or_as_it_was_typed(ours: str, theirs: str) -> None:
+    assert told(check(replace(TWILIO, name=theirs), provider=ours)) == (Reason.OK, f"{theirs} is on")
+
+
+def test_a_name_that_no_provider_has_is_shown_made_safe() -> None:
+    assert told(check(TWILIO, provider="Second\x1b[31m +14155550100")) == (
+        Reason.PROVIDER_MISSING,
+        'no SMS provider is named "Second[31m ***"',
+    )
+
+
 def test_the_named_provider_is_off_and_not_a_test_while_another_real_one_is_on() -> None:
     second = off(replace(TWILIO, name="second"))
     assert told(check(TWILIO, second, on(FAKE), provider="second")) == (Reason.PROVIDER_DISABLED, "second is off")
@@ -218,9 +254,14 @@ def test_the_named_provider_is_off_and_not_a_test_while_another_real_one_is_on()
     )
 
 
-def test_states_are_measured_once_a_name_and_left_out_where_they_are_not_told() -> None:
-    result = check(off(TWILIO), TWILIO, replace(FAKE, is_enabled=None))
-    assert result.measured == (ProviderEnabled(provider="main", is_enabled=True),)
+@pytest.mark.parametrize("more", [{}, {"provider": "main"}])
+@pytest.mark.parametrize("providers", [(off(TWILIO), TWILIO), (TWILIO, off(TWILIO))])
+def test_of_two_providers_with_one_name_one_that_is_on_is_enough(
+    providers: Sequence[SmsProvider], more: dict[str, Any]
+) -> None:
+    result = check(*providers, replace(FAKE, is_enabled=None), **more)
+    assert told(result) == (Reason.OK, "main is on")
+    assert result.measured == (ProviderEnabled(provider="main", is_enabled=True),)  # once, and nothing of the untold
 
 
 def test_what_cannot_be_read_is_said_once_and_fails_nothing() -> None:
@@ -283,12 +324,40 @@ def test_what_differs_from_ours_is_named_and_neither_value_is_shown(provider: Sm
         (known_as(account=OURS, key=OURS, sender=OURS), identity(account=OURS, key=OURS, senders=[THEIRS, OURS])),
         (known_as(account=OURS), identity(account=OURS, key=OURS, senders=[OURS])),
         (known_as(account=OURS, key=THEIRS, sender=THEIRS), identity(account=OURS)),
-        (known_as(), identity(account=OURS)),
-        (known_as(account=THEIRS), None),
     ],
 )
 def test_only_what_both_sides_know_is_compared(provider: SmsProvider, ours: ProviderIdentity | None) -> None:
-    assert check(provider, identity=ours, compare_with="twilio").reason is Reason.OK
+    assert told(check(provider, identity=ours, compare_with="twilio")) == (Reason.OK, "main is on")
+
+
+@pytest.mark.parametrize(
+    ("provider", "ours"),
+    [
+        (known_as(), identity(account=OURS)),
+        (known_as(account=THEIRS), identity(key=OURS)),
+        (known_as(account=THEIRS), identity()),
+        (known_as(account=THEIRS), None),
+    ],
+)
+def test_a_comparison_of_nothing_passes_and_is_told(provider: SmsProvider, ours: ProviderIdentity | None) -> None:
+    nothing = "nothing can be compared with twilio here"
+    assert told(check(provider, identity=ours, compare_with="twilio")) == (Reason.OK, f"main is on; {nothing}")
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        ([known_as(OURS, name="second")], ""),
+        ([known_as(THEIRS, name="second")], "; nothing can be compared with twilio here"),
+    ],
+)
+def test_a_provider_with_nothing_to_compare_neither_hides_ours_nor_fails(
+    others: Sequence[SmsProvider], words: str
+) -> None:
+    for providers in ((known_as(), *others), (*others, known_as())):
+        result = check(*providers, identity=identity(account=OURS), compare_with="twilio")
+        assert result.reason is Reason.OK
+        assert result.detail.endswith(f" are on{words}")
 
 
 def test_nothing_is_compared_unless_asked_for() -> None:

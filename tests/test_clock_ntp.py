@@ -1,5 +1,6 @@
 """Clocks compared with NTP servers and with the Date of HTTP answers, over real sockets."""
 
+import math
 import socket
 import struct
 import threading
@@ -423,12 +424,31 @@ def made_each(seconds: float, phase: float, offset: float) -> Callable[[], float
     return lambda: began + phase + (time.time() - began - phase) // seconds * seconds + offset
 
 
+DELAY = 0.3  # seconds
+DELAYED_AT = ("there", "back", "both ways")
+DELAYED_OFFSETS = (0.0, 0.4, 0.8)
+
+
+def delayed(place: str, offset: float) -> Behaviour:
+    """Answer with a date that is made before a delay, after it, or in its midst."""
+    there = {"there": DELAY, "back": 0.0, "both ways": DELAY / 2}[place]
+
+    def behave(exchange: Exchange) -> None:
+        time.sleep(there)
+        date = formatdate(time.time() + offset, usegmt=True)
+        time.sleep(DELAY - there)
+        answer(b"", headers={"Date": date})(exchange)
+
+    return behave
+
+
 @pytest.fixture(scope="module")
 def measured() -> Mapping[object, Measured]:
     """What comes of many platforms, measured at the same time, since it takes seconds of waiting."""
     behaviours: dict[object, Behaviour] = {offset: dated(shifted(offset)) for offset in OFFSETS}
     behaviours |= {way: dated(made_each(*way)) for way in MADE_EACH}
     behaviours["slow"] = dated(shifted(5.0), after=0.4)
+    behaviours |= {(place, offset): delayed(place, offset) for place in DELAYED_AT for offset in DELAYED_OFFSETS}
     with ThreadPoolExecutor(len(behaviours)) as threads:
         return dict(zip(behaviours, threads.map(measure_platform, behaviours.values()), strict=True))
 
@@ -450,6 +470,32 @@ def test_a_slow_platform_is_measured_as_well_as_its_answers_allow(measured: Mapp
     assert 0.1 < found.reading.uncertainty_seconds <= 0.5
     assert abs(found.reading.offset_seconds - 5.0) <= found.reading.uncertainty_seconds
     assert found.requests <= 8
+
+
+@pytest.mark.parametrize("offset", DELAYED_OFFSETS)
+@pytest.mark.parametrize("place", DELAYED_AT)
+def test_a_delay_takes_no_more_certainty_than_it_lasts_and_no_more_questions(
+    measured: Mapping[object, Measured], place: str, offset: float
+) -> None:
+    found = measured[place, offset]
+    assert abs(found.reading.offset_seconds - offset) <= found.reading.uncertainty_seconds <= DELAY + 0.1
+    assert found.requests <= 4
+
+
+def test_a_pause_lets_the_next_reading_halve_what_is_possible_whatever_the_delay() -> None:
+    for delay in (0.0, 0.1, 0.3, 0.6):
+        for ahead in (0.0, 0.25, 0.5, 0.75):
+            narrowing, now = Narrowing(), 1000.0
+            for _ in range(4):
+                pause = narrowing.pause(now)
+                assert 0 <= pause <= 1
+                before, asked_at = narrowing.uncertainty_seconds, now + pause
+                now = asked_at + delay
+                date = math.floor(asked_at + delay / 2 + ahead)
+                narrowing.add(DateReading(asked_at=asked_at, answered_at=now, date=date))
+                halved = min(before / 2 + delay / 4, (1 + delay) / 2)
+                assert narrowing.uncertainty_seconds <= halved + 1e-6
+                assert abs(narrowing.offset_seconds - ahead) <= narrowing.uncertainty_seconds + 1e-6
 
 
 @pytest.mark.parametrize("way", MADE_EACH, ids=str)

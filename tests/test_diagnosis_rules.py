@@ -26,6 +26,7 @@ from checks.messages import UNKNOWN_OPERATOR, Receipt, Status
 from checks.messages.detector import Scope, Verdict
 from checks.messages.verification import Attempt
 from checks.reason import REASONS, Reason
+from checks.result import ClockOffset, ClockSource
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 NUMBER = "+447700900123"
@@ -189,7 +190,7 @@ ROWS: Mapping[Reason, tuple[Confidence, Callable[[], Evidence]]] = {
         lambda: evidence(client=replace(BY_SMS, phones=(ClientPhone(number=NUMBER, is_confirmed=False),))),
     ),
     R.SERVER_CLOCK_SKEWED: (LIKELY, lambda: by_check("clock", R.SERVER_CLOCK_SKEWED, "time", client=BY_APP)),
-    R.DEVICE_CLOCK_SKEWED: (SURE, lambda: evidence(client=BY_APP, code=CodeMatch(step=-3, tried=240))),
+    R.DEVICE_CLOCK_SKEWED: (SURE, lambda: evidence(client=BY_APP, code=CodeMatch(step=3, tried=240))),
     R.CODE_REJECTED: (LIKELY, lambda: by_check("totp_login", R.CODE_REJECTED, "b2core", client=BY_APP)),
     R.WRONG_CODE_ACCEPTED: (POSSIBLE, lambda: by_check("totp_login", R.WRONG_CODE_ACCEPTED, "b2core", client=BY_APP)),
     R.SECRET_MISMATCH: (LIKELY, lambda: evidence(client=BY_APP, code=CodeMatch(step=None, tried=240))),
@@ -331,6 +332,13 @@ def test_an_alarm_of_the_country_is_possible_where_the_operator_is_not_known() -
     )
 
 
+def test_an_alarm_of_an_operator_elsewhere_does_not_concern_a_number_whose_own_is_not_known() -> None:
+    elsewhere = alarm(R.OPERATOR_DELAY, country="NG", operator="MTN")
+
+    assert reasons(diagnose(evidence(alarms=(elsewhere,), operator=UNKNOWN_OPERATOR))) == [R.OK]
+    assert reasons(diagnose(evidence(alarms=(elsewhere,), operator=UNKNOWN_OPERATOR, country=""))) == [R.OK]
+
+
 def test_an_alarm_of_its_operator_explains_the_message_that_failed() -> None:
     found = diagnose(evidence(alarms=(alarm(R.OPERATOR_BLOCKING),), messages=failed(R.RECIPIENT_UNREACHABLE, "30003")))
 
@@ -390,6 +398,15 @@ def test_a_client_with_sms_alone_is_not_told_of_clocks() -> None:
     assert reasons(diagnose(evidence(checks=checks, client=BY_BOTH))) == [R.SERVER_CLOCK_SKEWED, R.CODE_REJECTED]
 
 
+def test_that_no_code_goes_out_explains_before_sign_ins_by_app_that_fail() -> None:
+    checks = (check("totp_login", R.CODE_REJECTED), check("balance", R.BALANCE_EXHAUSTED))
+    other = check("balance", target="vonage")  # so that neither is certain
+
+    found = diagnose(evidence(checks=(*checks, other), client=BY_BOTH, messages=()))
+
+    assert reasons(found) == [R.BALANCE_EXHAUSTED, R.CODE_REJECTED]
+
+
 @pytest.mark.parametrize("subject", [Subject.PHONE, Subject.MESSAGE])
 def test_who_asks_about_a_number_is_not_told_of_clocks_unless_its_owner_has_an_app(subject: Subject) -> None:
     checks = (check("clock", R.SERVER_CLOCK_SKEWED, target="time"),)
@@ -413,6 +430,57 @@ def test_the_platforms_clock_comes_before_the_phones() -> None:
     found = diagnose(evidence(client=BY_APP, checks=checks, code=CodeMatch(step=0, tried=240)))
 
     assert reasons(found) == [R.SERVER_CLOCK_SKEWED, R.CODE_REPLAYED]
+
+
+def clock_check(**seconds: float) -> CheckStanding:
+    """A check of clocks that failed, and how far off it found each."""
+    measured = tuple(ClockOffset(seconds=off, source=ClockSource(source)) for source, off in seconds.items())
+    return replace(check("clock", R.SERVER_CLOCK_SKEWED, target="time", detail="as told"), measured=measured)
+
+
+@pytest.mark.parametrize(
+    ("measured", "confidence"),
+    [
+        ({"platform": 12.0, "host": 0.1}, LIKELY),
+        ({"platform": -12.0, "host": -30.0}, LIKELY),
+        ({"platform": 2.0, "host": 0.1}, LIKELY),  # where two seconds are too much
+        ({"verifier": -4.0}, LIKELY),
+        ({}, LIKELY),
+        ({"platform": -1.0, "host": 30.0}, POSSIBLE),
+        ({"host": -30.0}, POSSIBLE),
+    ],
+    ids=str,
+)
+def test_the_clock_of_this_host_alone_refuses_nobodys_code(
+    measured: Mapping[str, float], confidence: Confidence
+) -> None:
+    first = diagnose(evidence(client=BY_APP, checks=(clock_check(**measured),))).first
+
+    assert (first.reason, first.confidence) == (R.SERVER_CLOCK_SKEWED, confidence)
+    texts = [line.text for line in first.evidence]
+    assert texts[0] == "check time-clock of time: as told"
+    assert texts[1:] == (
+        ["that refuses no code, unless codes are verified on this host"] if confidence is POSSIBLE else []
+    )
+
+
+def test_the_platforms_clock_is_named_without_the_hosts_own() -> None:
+    elsewhere = replace(clock_check(host=9.0), check="ours")
+
+    found = diagnose(evidence(client=BY_APP, checks=(elsewhere, clock_check(verifier=9.0))))
+
+    assert of(found, R.SERVER_CLOCK_SKEWED) == "likely: check time-clock of time: as told"
+
+
+@pytest.mark.parametrize(("host", "confidence"), [(6.0, LIKELY), (-6.0, LIKELY), (1.0, SURE)])
+def test_a_phone_is_not_certainly_off_by_a_clock_that_is_off_itself(host: float, confidence: Confidence) -> None:
+    code = CodeMatch(step=3, tried=240)
+
+    found = diagnose(evidence(client=BY_APP, checks=(clock_check(host=host, platform=9.0),), code=code))
+
+    said = of(found, R.DEVICE_CLOCK_SKEWED)
+    assert said.startswith(confidence)
+    assert ("by this host's clock, which is wrong, the code" in said) is (confidence is LIKELY)
 
 
 def test_a_client_unknown_to_the_back_office_hears_of_nothing_else() -> None:
@@ -521,15 +589,27 @@ def test_phones_that_are_not_told_are_not_said_to_be_unconfirmed(phones: tuple[C
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        (-3, "certain: the code is that of 3 steps ago: the phone is about 90 s behind"),
+        (2, "certain: the code is that of 2 steps to come: the phone is about 60 s ahead"),
         (4, "certain: the code is that of 4 steps to come: the phone is about 120 s ahead"),
+        (-21, "certain: the code is that of 21 steps ago: the phone is about 630 s (10 min) behind"),
         (-120, "certain: the code is that of 120 steps ago: the phone is about 3600 s (60 min) behind"),
+        (
+            -2,
+            "likely: the code is that of 2 steps ago: the phone is about 60 s behind,"
+            " or the code was read out 60 s ago",
+        ),
+        (
+            -20,
+            "likely: the code is that of 20 steps ago: the phone is about 600 s (10 min) behind,"
+            " or the code was read out 600 s (10 min) ago",
+        ),
     ],
 )
 def test_a_phone_that_is_off_is_told_by_how_much_and_which_way(step: int, words: str) -> None:
     found = diagnose(evidence(client=BY_APP, code=CodeMatch(step=step, tried=240)))
 
-    assert of(found, R.DEVICE_CLOCK_SKEWED) == words
+    confidence, _, told = words.partition(": ")
+    assert of(found, R.DEVICE_CLOCK_SKEWED) == f"{confidence}: by this host's clock, {told}"
 
 
 @pytest.mark.parametrize(("step", "reason"), [(-2, R.DEVICE_CLOCK_SKEWED), (-1, R.CODE_REPLAYED), (0, R.CODE_REPLAYED)])
@@ -577,6 +657,39 @@ def test_at_most_three_messages_are_shown() -> None:
     assert len(diagnose(evidence(messages=many)).first.evidence) == 3
 
 
+def asked_for(*minutes_ago: float) -> tuple[Receipt, ...]:
+    return tuple(message(minutes_ago=each, took=4.0, number=n) for n, each in enumerate(minutes_ago))
+
+
+def test_only_what_was_asked_for_within_ten_minutes_is_too_often() -> None:
+    within, before = asked_for(1, 2, 3, 4, 9.9), asked_for(1, 2, 3, 4, 10.1)
+
+    assert reasons(diagnose(evidence(messages=within))) == [R.TOO_MANY_ATTEMPTS]
+    assert reasons(diagnose(evidence(messages=before))) == [R.OK]
+
+
+def test_a_message_that_has_waited_for_a_day_explains_nothing_of_today() -> None:
+    day = 24 * 60
+
+    assert diagnose(evidence(messages=(message(Status.ACCEPTED, minutes_ago=day - 1),))).first.reason is R.DELIVERY_SLOW
+    assert reasons(diagnose(evidence(messages=(message(Status.ACCEPTED, minutes_ago=day + 1),)))) == [R.OK]
+
+
+@pytest.mark.parametrize(
+    ("newest", "reason"),
+    [
+        (message(Status.SENT, minutes_ago=3), R.RECEIPTS_MISSING),
+        (message(minutes_ago=3, took=4.0), R.OK),  # receipts come again
+        (message(Status.SENT, minutes_ago=1), R.OK),  # may still come
+    ],
+    ids=["without a receipt", "arrived", "fresh"],
+)
+def test_receipts_are_missing_only_while_the_latest_message_has_none(newest: Receipt, reason: Reason) -> None:
+    silent = (message(Status.RECEIPT_MISSING, minutes_ago=9), message(Status.SENT, minutes_ago=12))
+
+    assert reasons(diagnose(evidence(messages=(newest, *silent)))) == [reason]
+
+
 def test_a_message_that_still_waits_at_the_provider_is_slow() -> None:
     waiting = diagnose(evidence(messages=(message(Status.ACCEPTED, minutes_ago=5),)))
     fresh = diagnose(evidence(messages=(message(Status.ACCEPTED, minutes_ago=1),)))
@@ -601,7 +714,13 @@ def test_a_number_that_a_look_up_finds_invalid_is_invalid() -> None:
     found = diagnose(evidence(messages=(), lookup=NumberLookup(is_valid=False)))
 
     assert of(found, R.RECIPIENT_INVALID) == "certain: by look-up: no valid number"
-    assert reasons(diagnose(evidence(lookup=NumberLookup(is_valid=True, line_type=LineType.MOBILE)))) == [R.OK]
+
+
+@pytest.mark.parametrize("line_type", [None, *LineType])
+def test_of_all_kinds_of_lines_a_landline_alone_gets_no_codes(line_type: LineType | None) -> None:
+    found = diagnose(evidence(lookup=NumberLookup(is_valid=True, line_type=line_type)))
+
+    assert reasons(found) == [R.RECIPIENT_LANDLINE if line_type is LineType.LANDLINE else R.OK]
 
 
 # --- what could not be found out

@@ -13,6 +13,7 @@ from typing import Any
 import pyotp
 import pytest
 import requests
+import yaml
 
 from checks.reason import Reason
 from exporter.app import App
@@ -28,6 +29,10 @@ from exporter.sandbox.geography import find_operator
 from exporter.sandbox.server import Sandbox
 from exporter.sandbox.world import client_number
 from exporter.storage import Storage
+from exporter.web.internal import build_internal
+from exporter.web.server import ThreadedServer, bind
+from tests import stub_server as stubs
+from tests.stub_server import Exchange, StubServer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e of questions")]
 
@@ -60,9 +65,9 @@ class Office:
             url = f"{self.sandbox.url}/sandbox/clients/{client.id}/sign-in"
             requests.post(url, timeout=5).raise_for_status()
 
-    def reasons(self, question: Question) -> Sequence[Reason]:
+    def reasons(self, question: Question, timeout: float = 10.0) -> Sequence[Reason]:
         """The reasons that explain what a client sees, the best first."""
-        diagnosis = Diagnostician(10.0).answer(question, self.app.known())
+        diagnosis = Diagnostician(timeout).answer(question, self.app.known())
         return [finding.reason for finding in diagnosis.findings]
 
 
@@ -155,6 +160,7 @@ class Scenario:
     refresh: Sequence[str] = ()  # checks that have run since
     signs_in: str | None = None  # a persona who asks for codes first
     times: int = 1
+    timeout: float = 10.0  # of the question
     expected: Reason | None = None  # the fault's own name unless given
 
 
@@ -190,6 +196,7 @@ OTHERS: Mapping[str, Scenario] = {
     "provider degraded": Scenario(fault="provider_degraded", refresh=["service-status"]),
     "too many requests": Scenario(fault="rate_limited", refresh=["credentials", "balance"]),
     "no way to the provider": Scenario(fault="unreachable", refresh=["credentials", "delivery"]),
+    "no answer from the provider": Scenario(fault="timeout", timeout=1.0),
     "nonsense from the provider": Scenario(fault="bad_response", refresh=["credentials", "delivery"]),
     "opted out": Scenario(ask=about("opted_out"), signs_in="opted_out", expected=Reason.RECIPIENT_OPTED_OUT),
     "landline": Scenario(ask=about("landline"), signs_in="landline", expected=Reason.RECIPIENT_LANDLINE),
@@ -231,7 +238,7 @@ def first_reason(of: Office, scenario: Scenario) -> Reason:
             client = of.sandbox.client(scenario.signs_in)
             of.sign_in(client, scenario.times)
             time.sleep(1.5 if scenario.times == 1 else 0.0)  # for the message to come to its end
-        return of.reasons(scenario.ask(of))[0]
+        return of.reasons(scenario.ask(of), scenario.timeout)[0]
     finally:
         if scenario.fault is not None:
             of.sandbox.clear_fault(scenario.fault)
@@ -241,6 +248,19 @@ def first_reason(of: Office, scenario: Scenario) -> Reason:
 
 def expected(scenario: Scenario) -> Reason:
     return scenario.expected or Reason(str(scenario.fault))
+
+
+SCENARIOS: Sequence[Mapping[Any, Scenario]] = (SEEDED, OTHERS, OF_ALL_MESSAGES, AT_AN_OPERATOR, AT_THE_PLATFORM)
+SEEDED_AT_OPERATORS = ("operator_blocking", "operator_delay")  # which the runbook names too
+NOT_IN_A_SANDBOX: Mapping[Reason, str] = {
+    Reason.TLS_FAILED: "the sandbox speaks no TLS",
+    Reason.INTERNAL: "a defect of our own, not of the world",
+}
+
+
+def test_each_reason_is_what_some_scenario_has_to_be_told_as() -> None:
+    told = {expected(scenario) for each in SCENARIOS for scenario in each.values()}
+    assert told == set(Reason) - NOT_IN_A_SANDBOX.keys()
 
 
 @pytest.mark.parametrize("name", [*SEEDED, *OTHERS])
@@ -309,9 +329,58 @@ def test_a_fault_at_an_operator_is_none_of_another_ones_clients(of_operators: Of
     assert not elsewhere & set(of_operators.reasons(about("both")(of_operators)))
 
 
-def test_the_confusion_matrix_is_diagonal(answers: Answers) -> None:
-    """Print what was called what, of all that was asked before."""
-    assert answers
+PROVIDER_SECONDS = 1.0
+ANSWER_SECONDS = 1.5
+
+
+@contextmanager
+def slowed(url: str) -> Iterator[str]:
+    """A way to a server on which each answer takes as long as one of a provider far away."""
+
+    def pass_on(exchange: Exchange) -> None:
+        exchange.stopped.wait(PROVIDER_SECONDS)
+        asked = exchange.request
+        authorization = {"Authorization": asked.headers["authorization"]}
+        there = requests.request(asked.method, url + asked.target, headers=authorization, data=asked.body, timeout=5)
+        stubs.answer(there.content, status=there.status_code, headers={"Content-Type": "application/json"})(exchange)
+
+    with StubServer() as relay:
+        relay.everywhere(pass_on)
+        yield relay.url
+
+
+def test_a_question_about_a_client_takes_little_longer_than_the_provider(healthy: Office, tmp_path: Path) -> None:
+    path = tmp_path / "exporter.yml"
+    write_sandbox_config(healthy.sandbox, path)
+    document = yaml.safe_load(path.read_text())
+    with slowed(healthy.sandbox.url) as relay:
+        document["providers"]["twilio"]["base_url"] = relay
+        path.write_text(yaml.safe_dump(document))
+        meters = Meters()
+        app = App.load(path, lambda: Storage.in_memory(meters), meters)
+        try:
+            with ThreadedServer(build_internal(app), bind("127.0.0.1:0")) as server:
+                begin = time.perf_counter()
+                client = {"client": str(healthy.sandbox.client("sms").id)}
+                answer = requests.post(f"{server.url}/api/v1/diagnose", json=client, timeout=10)
+                took = time.perf_counter() - begin
+        finally:
+            app.stop()
+    assert answer.status_code == 200
+    assert {"2FA", "messages", "verifications"} <= answer.json()["facts"].keys()
+    missing = {each["what"] for each in answer.json()["missing"]}
+    assert {what for what in missing if not what.startswith("check ")} == set()
+    assert PROVIDER_SECONDS <= took < ANSWER_SECONDS
+
+
+def test_the_confusion_matrix_is_diagonal(request: pytest.FixtureRequest, answers: Answers) -> None:
+    """Print what was called what, of all that was asked before; of the whole file, where all of it ran."""
+    names = [item.name for item in request.session.items if item.path == request.path]
+    asked = [name for name in names if "_stands_first[" in name]
+    assert asked
+    assert len(answers) == len(asked)
+    if len(asked) == sum(map(len, SCENARIOS)):
+        assert {*SEEDED, *SEEDED_AT_OPERATORS} <= answers.keys()
     width = max(len(name) for name in answers)
     print()
     for name, (right, given) in sorted(answers.items()):

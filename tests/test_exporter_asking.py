@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,16 @@ from tests.test_exporter_diagnosing import ACCOUNT, NUMBER, OFFICE_ID, SID, answ
 
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 TOKEN = "a-token-for-questions"
+
+
+@pytest.fixture(autouse=True)
+def _restore_logging() -> Iterator[None]:
+    """The command sends the logs of this process to a standard error that is closed at its end."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +159,7 @@ def test_what_is_no_code_or_no_secret_is_refused_without_being_quoted(
         ([], "give one of: a client's id, a phone number, a message id"),
         (["--client=1", f"--phone={NUMBER}"], "give one of"),
         ([f"--message={SID}", f"--phone={NUMBER}"], "give one of"),
+        (["--client=jane@example.com"], "a client's id has up to 64 letters, digits, - and _"),
         (["--phone=07700900123"], 'a phone number must be in E.164 form, such as "+14155550100"'),
         (["--client=1", "--code=123456"], "--code and --secret-stdin belong together"),
         (["--client=1", "--secret-stdin"], "--code and --secret-stdin belong together"),
@@ -296,13 +308,37 @@ def test_a_running_exporter_answers_in_every_format(config: Path, format_: Answe
     assert answer.text.startswith({"text": "About ", "json": "{", "markdown": "**Why"}[format_])
 
 
-@pytest.mark.parametrize("token", [None, "another"])
+@pytest.mark.parametrize("token", [None, "another-token-of-questions"])
 def test_a_running_exporter_refuses_a_wrong_token_in_words(config: Path, token: str | None) -> None:
     with served(config) as url, pytest.raises(AskError, match=r"answers HTTP 401: .*diagnose\.token") as refusal:
         ask(url, token=token)
 
     assert refusal.value.exit_code == 2
     assert TOKEN not in str(refusal.value)
+
+
+def test_after_many_wrong_tokens_a_running_exporter_says_when_to_ask_again(config: Path) -> None:
+    with served(config) as url:
+        for _ in range(10):
+            with pytest.raises(AskError, match="answers HTTP 401"):
+                ask(url, token="another-token-of-questions")
+        with pytest.raises(
+            AskError, match=r"answers HTTP 429: too many wrong passwords; ask again in \d+ s"
+        ) as refusal:
+            ask(url)
+
+    assert refusal.value.exit_code == 2
+
+
+def test_a_message_that_no_provider_has_ends_with_2_asked_here_or_of_a_running_exporter(config: Path) -> None:
+    asked = f"--message=SM{'9' * 32}"
+    with served(config) as url:
+        ends = [run(config, asked), run(config, asked, f"--exporter-url={url}")]
+
+    for ended in ends:
+        assert (ended.returncode, ended.stdout) == (2, b"")
+        assert b"no provider here has a message of this id" in ended.stderr
+        assert b"Traceback" not in ended.stderr
 
 
 def test_what_is_no_exporter_is_told_so() -> None:

@@ -17,11 +17,12 @@ import requests
 
 from checks.backoffices.b2core import B2CoreClient, B2CoreSettings
 from checks.clients import LineType, NumberLookup
-from checks.diagnosis import CodeMatch, Diagnosis, Subject
+from checks.diagnosis import CodeMatch, Confidence, Diagnosis, Subject
 from checks.errors import StorageUnavailableError
 from checks.messages import Receipt, Status
 from checks.providers.twilio import TwilioClient, TwilioSettings
 from checks.reason import Reason
+from checks.result import ClockOffset, ClockSource
 from checks.secret import Secret
 from exporter.answer import as_json, as_markdown, as_text
 from exporter.config import Config
@@ -222,13 +223,18 @@ def test_a_phone_of_no_client(demo: Demo) -> None:
 
 
 def test_a_message_that_no_provider_has(demo: Demo) -> None:
-    diagnosis = ask(demo.clients, message="SM" + "9" * 32)
+    with pytest.raises(QuestionError, match="no provider here has a message of this id"):
+        ask(demo.clients, message="SM" + "9" * 32)
 
-    assert missing(diagnosis) == {
-        "the message": "no provider has one of this id",
-        "the client's settings": "no phone number is known",
-    }
-    assert list(diagnosis.evidence.messages or ()) == []
+
+def test_a_message_is_not_said_to_be_nowhere_while_one_provider_has_not_answered(demo: Demo) -> None:
+    with StubServer() as broken:
+        broken.everywhere(stubs.answer({}, status=500))
+        with closing(twilio(broken.url)) as other:
+            diagnosis = ask({**demo.clients, "other": other}, message="SM" + "9" * 32)
+
+    assert diagnosis.evidence.messages is None
+    assert "message (other)" in missing(diagnosis)
 
 
 # --- sources that fail
@@ -432,6 +438,17 @@ def test_checks_are_told_as_they_stand_and_those_without_a_result_are_missing() 
     assert diagnosis.first.reason is R.BALANCE_EXHAUSTED
     assert diagnosis.first.evidence[0].text == "check twilio-eu-balance of twilio-eu: balance -0.42 USD"
     assert missing(diagnosis)["check twilio-eu-credentials"] == "it has no result"
+
+
+def test_what_a_check_measured_is_told_with_it() -> None:
+    config = build_config({"clock": {}})
+    measured = (ClockOffset(seconds=30.0, source=ClockSource.HOST),)
+    storage = Storage.in_memory(Meters())
+    storage.record(run_of(config.checks["twilio-eu-clock"], R.SERVER_CLOCK_SKEWED, measured=measured))
+
+    diagnosis = ask({}, at_hand=known({}, config=config, checks=lambda _: storage.checks()), client=OFFICE_ID)
+
+    assert (diagnosis.first.reason, diagnosis.first.confidence) == (R.SERVER_CLOCK_SKEWED, Confidence.POSSIBLE)
 
 
 def test_checks_are_waited_for_no_longer_than_the_answer_may_take() -> None:

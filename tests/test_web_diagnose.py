@@ -31,7 +31,7 @@ from exporter.meters import DiagnosisOutcome, Meters
 from exporter.sandbox.clients import Clients
 from exporter.sandbox.server import Sandbox
 from exporter.storage import Storage
-from exporter.web import diagnose
+from exporter.web import access
 from exporter.web.guards import SECURITY_HEADERS
 from exporter.web.internal import build_internal
 from exporter.web.server import ThreadedServer, bind
@@ -133,10 +133,10 @@ def support(app: AnsweringApp, url: str) -> Iterator[Support]:
 
 
 @pytest.fixture
-def guarded(app: AnsweringApp, url: str) -> Support:
-    """One with a token."""
-    configure_diagnose(app, requests_per_minute=600, token=TOKEN)
-    return Support(url, app, app.meters.read().diagnoses)
+def guarded(app: AnsweringApp) -> Iterator[Support]:
+    """One with a token, to whom no wrong one has been sent yet."""
+    with supporting(app, requests_per_minute=600, token=TOKEN) as support:
+        yield support
 
 
 def basic(password: str, user: str = "anybody") -> Mapping[str, str]:
@@ -363,6 +363,66 @@ def test_tokens_are_compared_in_constant_time(guarded: Support, monkeypatch: pyt
     assert compared == [(b"wrong", TOKEN.encode()), (TOKEN.encode(), TOKEN.encode())]
 
 
+def test_after_ten_wrong_passwords_in_a_minute_the_next_wrong_ones_are_told_to_wait(
+    app: AnsweringApp, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with supporting(app, requests_per_minute=600, token=TOKEN) as support:
+        not_given = [support.show().status_code for _ in range(12)]  # what a browser does first
+        wrong = [support.show(headers=basic("wrong")).status_code for _ in range(10)]
+        limited = [support.show(headers=basic("wrong")), support.ask(headers=basic("wrong"))]
+        limited.append(support.call({"client": "5"}, headers=basic("wrong")))
+        right = support.show(headers=basic(TOKEN)).status_code
+        without = support.show().status_code
+        counted = support.counted()
+        monkeypatch.setattr(access, "_WINDOW_SECONDS", 0.0)
+        later = support.ask(headers=basic(TOKEN)).status_code
+    assert (not_given, wrong) == ([401] * 12, [401] * 10)
+    for answer in limited:
+        assert answer.status_code == 429
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert "too many wrong passwords; ask again in " in answer.text
+        assert "<form" not in answer.text
+        assert "client_phone_unconfirmed" not in answer.text
+    assert (right, without, later) == (200, 401, 200)
+    assert counted == {"unauthorized": 23, "rate_limited": 3}
+    refusals = [record for record in caplog.records if record.getMessage() == "diagnosis refused"]
+    assert len(refusals) == 26
+    assert "wrong'" not in str([vars(record) for record in refusals])
+
+
+@pytest.mark.parametrize(
+    "name", ["Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"]
+)
+def test_what_a_proxy_hands_on_does_not_come_from_this_machine(support: Support, name: str) -> None:
+    headers = {name: "127.0.0.1"}
+    for answer in (
+        support.show(headers=headers),
+        support.ask(headers=headers),
+        support.call({"client": "5"}, headers=headers),
+    ):
+        assert (answer.status_code, "client_phone_unconfirmed" in answer.text) == (403, False)
+    assert support.counted() == {"unauthorized": 3}
+
+
+def test_who_has_the_token_may_ask_through_a_proxy(guarded: Support) -> None:
+    headers = {**basic(TOKEN), "X-Forwarded-For": "203.0.113.9"}
+    assert guarded.ask(headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", "short", "x" * 15])
+def test_a_token_that_is_easily_guessed_is_not_accepted(app: AnsweringApp, token: str) -> None:
+    path = app.config_path
+    before = path.read_text()
+    path.with_name("guessed").write_text(token)
+    try:
+        path.write_text(yaml.safe_dump(yaml.safe_load(before) | {"diagnose": {"token": {"file": "guessed"}}}))
+        assert app.reload() != ()
+    finally:
+        path.write_text(before)
+        assert app.reload() == ()
+
+
 CROSS_SITE: Sequence[Mapping[str, str]] = (
     {"Sec-Fetch-Site": "cross-site"},
     {"Sec-Fetch-Site": "same-site"},
@@ -444,6 +504,27 @@ def test_a_form_that_is_none_of_ours_is_refused_in_words(
     assert support.counted() == {"malformed": 1}
 
 
+def test_a_message_that_no_provider_has_is_told_so(support: Support) -> None:
+    unknown = f"SM{'9' * 32}"
+    page = support.ask({"subject": "message", "value": unknown})
+    answer = support.call({"message": unknown})
+    assert (page.status_code, answer.status_code) == (404, 404)
+    assert "No provider here has a message of this id." in page.text
+    assert 'role="alert"' in page.text
+    assert answer.json() == {"error": "no provider here has a message of this id"}
+    assert unknown not in page.text
+    assert support.counted() == {"malformed": 2}
+
+
+def test_each_refusal_leaves_one_line_with_its_kind_alone(support: Support, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    support.call({"client": "jane@example.com"})
+    (line,) = (record for record in caplog.records if record.getMessage() == "diagnosis refused")
+    known = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+    told = {name: value for name, value in vars(line).items() if name not in known}
+    assert told == {"outcome": "malformed", "status": 400}
+
+
 DEEP = b'{"client":' + b"[" * 8000
 
 
@@ -462,6 +543,11 @@ DEEP = b'{"client":' + b"[" * 8000
         (b'{"client": "5", "code": "123456"}', 400),
         (b'{"client": "5", "code": {"step": 1, "tried": 0}}', 400),
         (b'{"client": "5", "code": {"step": 9, "tried": 3}}', 400),
+        (b'{"client": "5", "code": {"step": null, "tried": 239}}', 400),
+        (b'{"client": "5", "code": {"step": -241, "tried": 240}}', 400),
+        (b'{"client": "5", "code": {"step": 1, "tried": 1000001}}', 400),
+        (b'{"client": "jane@example.com"}', 400),
+        (b'{"client": "../admin"}', 400),
         (b'{"client": "5", "code": {"step": 1, "tried": 1e9}}', 400),
         (b'{"client": "5", "code": {"step": 1, "tried": ' + b"9" * 400 + b"}}", 400),
         (b'{"client": "5", "code": {"step": 1, "tried": 3, "secret": "x"}}', 400),
@@ -522,7 +608,7 @@ def test_questions_are_limited_over_page_and_api_together(app: AnsweringApp) -> 
 
 
 def test_the_limit_ends_after_a_minute(app: AnsweringApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnose, "_WINDOW_SECONDS", 0.5)
+    monkeypatch.setattr(access, "_WINDOW_SECONDS", 0.5)
     with supporting(app, requests_per_minute=1) as support:
         statuses = [support.ask().status_code for _ in range(2)]
         asyncio.run(asyncio.sleep(0.5))
@@ -552,7 +638,7 @@ def test_what_is_asked_is_in_no_log_line_and_comes_back_in_no_page(
         answers.append(support.ask({"subject": subject, "value": f"{value} €"}))
         answers.append(support.call({subject: f"{value} €"}))
     ours = [record for record in caplog.records if record.name.startswith(("exporter", "checks", "uvicorn"))]
-    assert {"diagnosis", "request"} <= {record.getMessage() for record in ours}
+    assert {"diagnosis", "diagnosis refused", "request"} <= {record.getMessage() for record in ours}
     logged = "\n".join(str(vars(record)) for record in ours)
     for value in ASKED:
         told = [answer.text for answer in answers] + [str(answer.headers) for answer in answers]
@@ -608,7 +694,7 @@ def test_every_answer_has_the_security_headers_and_may_only_send_its_own_form(gu
         assert {name: page.headers[name] for name in expected} == expected
         assert "<script" not in page.text
         assert "style=" not in page.text
-    for other in (guarded.show(), guarded.call({"client": "5"}, headers=allowed)):
+    for other in (guarded.show(), guarded.ask(), guarded.call({"client": "5"}, headers=allowed)):
         assert {name: other.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
 
 

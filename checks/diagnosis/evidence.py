@@ -13,6 +13,7 @@ from ..messages import Receipt
 from ..messages.detector import Verdict
 from ..messages.verification import Attempt
 from ..reason import Outcome, Reason
+from ..result import Measured
 
 METHOD_WORDS: Final[Mapping[Method, str]] = MappingProxyType(
     {Method.SMS: "SMS", Method.TOTP: "authenticator app", Method.OTHER: "another method"}
@@ -40,6 +41,7 @@ class CheckStanding:
     since: datetime  # aware, UTC: when this reason was first given without a break
     at: datetime  # aware, UTC
     stops_codes: bool  # while it lasts, nobody gets a code through what the check looks at
+    measured: Sequence[Measured] = ()
 
     @property
     def outcome(self) -> Outcome:

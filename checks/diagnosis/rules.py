@@ -5,7 +5,7 @@ off nothing else about messages matters, and who gets no code asks for one again
 its evidence is not known.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -14,6 +14,7 @@ from ..back_office import Method
 from ..clients import LineType
 from ..messages import UNKNOWN_OPERATOR, Receipt, Status
 from ..reason import Outcome, Reason
+from ..result import ClockOffset, ClockSource
 from ..totp import STEP_SECONDS
 from .evidence import METHOD_WORDS, Alarm, CheckStanding, Evidence, Subject
 from .findings import Confidence, Finding, Line
@@ -23,7 +24,8 @@ Judge = Callable[[Evidence], Iterator[Finding]]
 _R = Reason
 _IN_MINUTES: Final = 180  # seconds from which minutes are easier to picture
 _WINDOW_STEPS: Final = 1  # that a verifier accepts: RFC 6238 section 5.2
-_READ_OUT_STEPS: Final = 3  # that pass while a client reads a code out and somebody types it
+_READ_OUT_STEPS: Final = 20  # ten minutes, until a code that a client read out or wrote down is asked about
+_CLOCK_OFF: Final = STEP_SECONDS / 6  # seconds from which a clock that is wrong costs clients their codes
 _ATTEMPTS: Final = 5  # codes in ten minutes: Verify sends no more (Twilio 60203), and B2CORE blocks after five tries
 _ATTEMPTS_WITHIN: Final = timedelta(minutes=10)
 _LONG: Final = timedelta(minutes=2)  # without a receipt, or on its way: no client waits longer
@@ -106,10 +108,32 @@ def _phone_unconfirmed(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _server_clock(evidence: Evidence) -> Iterator[Finding]:
-    if evidence.uses(Method.TOTP):
-        lines = _lines(_failing(evidence, {_R.SERVER_CLOCK_SKEWED}))
-        if lines:
-            yield from _found(_R.SERVER_CLOCK_SKEWED, Confidence.LIKELY, *lines)
+    if not evidence.uses(Method.TOTP):
+        return
+    failing = _failing(evidence, {_R.SERVER_CLOCK_SKEWED})
+    verifying = [each for each in failing if not _is_of_host_alone(each)]
+    if verifying:
+        yield from _found(_R.SERVER_CLOCK_SKEWED, Confidence.LIKELY, *_lines(verifying))
+    elif failing:
+        harmless = Line(text="that refuses no code, unless codes are verified on this host")
+        yield from _found(_R.SERVER_CLOCK_SKEWED, Confidence.POSSIBLE, *_lines(failing), harmless)
+
+
+def _is_of_host_alone(standing: CheckStanding) -> bool:
+    """Return whether the clock that is wrong is this host's, and not the platform's too."""
+    off = _clocks(standing)
+    host, platform = off.get(ClockSource.HOST, 0.0), off.get(ClockSource.PLATFORM, 0.0)
+    return host > platform and platform < _CLOCK_OFF
+
+
+def _clocks(standing: CheckStanding) -> Mapping[ClockSource, float]:
+    """Return by how many seconds each clock that a check measured is off, either way."""
+    return {each.source: abs(each.seconds) for each in standing.measured if isinstance(each, ClockOffset)}
+
+
+def _is_host_off(evidence: Evidence) -> bool:
+    failing = _failing(evidence, {_R.SERVER_CLOCK_SKEWED})
+    return any(_clocks(each).get(ClockSource.HOST, 0.0) >= _CLOCK_OFF for each in failing)
 
 
 def _code(evidence: Evidence) -> Iterator[Finding]:
@@ -123,9 +147,10 @@ def _code(evidence: Evidence) -> Iterator[Finding]:
     elif abs(match.step) > _WINDOW_STEPS:
         text = f"the code is that of {abs(match.step)} steps {_when(match.step)}: the phone is {_off_by(match.step)}"
         is_late = -_READ_OUT_STEPS <= match.step < 0
-        text += ", or the code was read out late" if is_late else ""
-        line = Line(text=f"by this host's clock, {text}", at=evidence.now)
-        confidence = Confidence.LIKELY if is_late else Confidence.CERTAIN
+        text += f", or the code was read out {_span(match.step)} ago" if is_late else ""
+        is_host_off = _is_host_off(evidence)
+        line = Line(text=f"by this host's clock{', which is wrong' if is_host_off else ''}, {text}", at=evidence.now)
+        confidence = Confidence.LIKELY if is_late or is_host_off else Confidence.CERTAIN
         yield from _found(_R.DEVICE_CLOCK_SKEWED, confidence, line)
     else:
         text = "the code is right now: when it was refused, it had most likely been used already"
@@ -137,9 +162,13 @@ def _when(step: int) -> str:
 
 
 def _off_by(step: int) -> str:
-    seconds = abs(step) * STEP_SECONDS
+    return f"about {_span(step)} {'behind' if step < 0 else 'ahead'}"
+
+
+def _span(steps: int) -> str:
+    seconds = abs(steps) * STEP_SECONDS
     minutes = f" ({seconds / 60:.0f} min)" if seconds >= _IN_MINUTES else ""
-    return f"about {seconds} s{minutes} {'behind' if step < 0 else 'ahead'}"
+    return f"{seconds} s{minutes}"
 
 
 def _totp_sign_in(evidence: Evidence) -> Iterator[Finding]:

@@ -82,9 +82,9 @@ class Gate:
                 raise RefusedError(403, words, DiagnosisOutcome.UNAUTHORIZED)
             return
         header = request.headers.get("authorization", "")
-        if header and (wait := self._wrong.wait(_MOST_WRONG)):
-            raise _too_many("too many wrong passwords", wait)
         if not is_authorized(header, token):
+            if header and (wait := self._wrong.wait(_MOST_WRONG)):
+                raise _too_many("too many wrong passwords", wait)
             if header:
                 self._wrong.add()
             words = "the password, or the bearer token, is diagnose.token of the configuration"

@@ -33,10 +33,8 @@ from .views import State
 
 _BODY_LIMIT_BYTES: Final = 16 * 1024
 _AT_ONCE: Final = 8
-_WINDOW_SECONDS: Final = 60.0
 _MOST_STEPS: Final = 1_000_000
 _EXAMPLE: Final = '{"client": "1042"}, {"phone": "+14155550100"} or {"message": "SM…"}'
-_ASK_PASSWORD: Final = {"WWW-Authenticate": 'Basic realm="twofa-exporter", charset="UTF-8"'}
 _FORMS: Final = {
     "Content-Security-Policy": SECURITY_HEADERS["Content-Security-Policy"].replace(
         "form-action 'none'", "form-action 'self'"
@@ -113,18 +111,9 @@ def diagnose_routes(
         )
         return Response(html, status, headers=headers, media_type="text/html")
 
-    async def show(request: Request) -> Response:
-        try:
-            gate.let_in(request)
-        except RefusedError as refusal:
-            gate.note(refusal)
-            return PlainTextResponse(f"{refusal.words}\n", refusal.status, dict(refusal.headers))
-        return page()
-
     async def ask(request: Request) -> Response:
         subject = Subject.CLIENT.value
         try:
-            gate.let_in(request)
             form = _form(await _read(request, "application/x-www-form-urlencoded"))
             subject = form.get("subject", subject)
             question = _question(form)
@@ -132,8 +121,6 @@ def diagnose_routes(
             diagnosis = await answered(question)
         except RefusedError as refusal:
             gate.note(refusal)
-            if refusal.status in (401, 403):
-                return PlainTextResponse(f"{refusal.words}\n", refusal.status, dict(refusal.headers))
             headers = {**_FORMS, **refusal.headers}
             return page(refusal.status, subject=subject, problem=_sentence(refusal.words), headers=headers)
         return page(subject=subject, answer=_view(diagnosis))
@@ -152,7 +139,12 @@ def diagnose_routes(
         return Response(written(diagnosis, format_) + "\n", headers=headers, media_type=MEDIA_TYPES[format_])
 
     async def show_or_ask(request: Request) -> Response:
-        return await (ask if request.method == "POST" else show)(request)
+        try:
+            gate.let_in(request)
+        except RefusedError as refusal:  # who is not let in is shown no form
+            gate.note(refusal)
+            return PlainTextResponse(f"{refusal.words}\n", refusal.status, dict(refusal.headers))
+        return await ask(request) if request.method == "POST" else page()
 
     return [
         Route("/diagnose", show_or_ask, methods=["GET", "POST"]),

@@ -6,15 +6,14 @@ called ``SMS`` in the text and ``sms`` in the example, and filters spell true as
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from ...back_office import ClientPhone, Identifier, Method, SmsTemplate
+from ...back_office import ClientPhone, Identifier, Method, SmsTemplate, normalise_number, normalise_sender
 from ...errors import BadResponseError
-from ...messages.country import E164
 from ...names import clean_name
 from ...secret import Secret
 
@@ -27,7 +26,6 @@ TEST_TYPES: Final = frozenset({"fake"})
 _TRUE: Final = frozenset({"1", "true", "yes", "on", "enabled"})
 _FALSE: Final = frozenset({"0", "false", "no", "off", "disabled", ""})
 _ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
-_NOT_DIGITS: Final = re.compile(r"[ ()./-]")
 _MASKED: Final = re.compile("[*\N{BULLET}\N{HORIZONTAL ELLIPSIS}]")  # wholly or in part: nothing to compare with
 
 # The settings of a type are told at run time only, so their names are inferred from other products.
@@ -63,6 +61,11 @@ def parse_id(value: Any) -> str:
     return text if is_id(text) else ""
 
 
+def first_told(entry: Mapping[str, Any], *keys: str) -> Any:
+    """Return what the first of the keys says that is there and not null; None when none is."""
+    return next((entry[key] for key in keys if entry.get(key) is not None), None)
+
+
 def parse_flag(value: Any) -> bool | None:
     """Return what true and false, 1 and 0 and their texts mean; None for anything else."""
     if isinstance(value, bool):
@@ -79,6 +82,12 @@ def parse_entries(payload: Any) -> Sequence[Mapping[str, Any]]:
     if not isinstance(data, list):
         raise BadResponseError("the back office's answer has no list")
     return [entry for entry in data if isinstance(entry, Mapping)]
+
+
+def identity_of(entry: Mapping[str, Any]) -> Hashable:
+    """Return what tells an entry of a list from the others: its id, or all that is flat in it when it has none."""
+    flat = ((key, value) for key, value in entry.items() if isinstance(value, str | int | float))
+    return parse_id(entry.get("id")) or frozenset(flat)
 
 
 def parse_object(payload: Any) -> Mapping[str, Any]:
@@ -130,28 +139,33 @@ def _moment(value: Any) -> float | None:
 class ProviderSettingsRead:
     """The settings of one SMS provider as the back office shows them."""
 
-    filled: frozenset[str]  # names of settings that hold something
+    filled: frozenset[str]  # plain names of settings that hold something
+    empty: frozenset[str]  # of those that are shown and hold nothing
     identifiers: Mapping[Identifier, Secret] = field(repr=False)
 
 
 def parse_provider_settings(entry: Mapping[str, Any]) -> ProviderSettingsRead | None:
-    """Return the settings in a provider's details; None when they are not shown."""
-    shown = entry.get("settings", entry.get("config"))
-    if isinstance(shown, list):
-        items = [item for item in shown if isinstance(item, Mapping)]
-        pairs = {item["name"]: item.get("value") for item in items if isinstance(item.get("name"), str)}
-    elif isinstance(shown, Mapping):
-        pairs = dict(shown)
-    else:
+    """Return the settings in a provider's details; None when they are not shown, or none of them is understood."""
+    pairs = _setting_pairs(first_told(entry, "settings", "config"))
+    if not pairs:
         return None
     identifiers: dict[Identifier, Secret] = {}
     for name, value in pairs.items():
         what = _IDENTIFIERS.get(_plain(name))
         if what is not None and isinstance(value, str) and 0 < len(value.strip()) <= 256 and not _MASKED.search(value):
-            known_as = _e164(value) if what is Identifier.SENDER else ""
-            identifiers.setdefault(what, Secret(known_as or value.strip()))
-    filled = frozenset(_plain(name) for name, value in pairs.items() if _is_filled(value))
-    return ProviderSettingsRead(filled, MappingProxyType(identifiers))
+            known_as = normalise_sender(value) if what is Identifier.SENDER else value.strip()
+            identifiers.setdefault(what, Secret(known_as))
+    empty = frozenset(_plain(name) for name, value in pairs.items() if _is_empty(value))
+    told = frozenset(_plain(name) for name, value in pairs.items() if value is not None)
+    return ProviderSettingsRead(told - empty, empty, MappingProxyType(identifiers))
+
+
+def _setting_pairs(shown: Any) -> Mapping[str, Any]:
+    if isinstance(shown, Mapping):
+        return shown
+    items = [item for item in shown if isinstance(item, Mapping)] if isinstance(shown, list) else []
+    named = ((first_told(item, "name", "key"), item.get("value")) for item in items)
+    return {name: value for name, value in named if isinstance(name, str)}
 
 
 def parse_required(payload: Any) -> Mapping[str, str] | None:
@@ -163,7 +177,7 @@ def parse_required(payload: Any) -> Mapping[str, str] | None:
     required: dict[str, str] = {}
     told = (payload.get("data") if isinstance(payload, Mapping) else payload) == []  # nothing is demanded
     for entry in entries:
-        demanded, name = _is_demanded(entry), entry.get("name", entry.get("key"))
+        demanded, name = _is_demanded(entry), first_told(entry, "name", "key")
         if demanded is not None and isinstance(name, str) and _plain(name):
             told = True
             if demanded:
@@ -172,7 +186,7 @@ def parse_required(payload: Any) -> Mapping[str, str] | None:
 
 
 def _is_demanded(entry: Mapping[str, Any]) -> bool | None:
-    demanded, rules = parse_flag(entry.get("required", entry.get("isRequired"))), entry.get("rules")
+    demanded, rules = parse_flag(first_told(entry, "required", "isRequired")), entry.get("rules")
     if demanded is None and isinstance(rules, str | list):
         return "required" in (rules.split("|") if isinstance(rules, str) else rules)
     return demanded
@@ -180,15 +194,20 @@ def _is_demanded(entry: Mapping[str, Any]) -> bool | None:
 
 def missing_settings(required: Mapping[str, str], found: ProviderSettingsRead) -> tuple[str, ...]:
     """Return the names of demanded settings that are empty."""
-    return tuple(name for plain, name in required.items() if plain not in found.filled)
+    return tuple(name for plain, name in required.items() if plain in found.empty)
+
+
+def untold_settings(required: Mapping[str, str], found: ProviderSettingsRead) -> tuple[str, ...]:
+    """Return the names of demanded settings that are not shown, or as null: that may be how a secret is masked."""
+    return tuple(name for plain, name in required.items() if plain not in found.filled | found.empty)
 
 
 def _plain(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def _is_filled(value: Any) -> bool:
-    return bool(value.strip()) if isinstance(value, str) else value is not None and value not in ([], {})
+def _is_empty(value: Any) -> bool:
+    return not value.strip() if isinstance(value, str) else value in ([], {})
 
 
 def parse_template(entry: Mapping[str, Any]) -> SmsTemplate:
@@ -202,7 +221,7 @@ def parse_methods(payload: Any) -> Mapping[Method, bool]:
     """Return which methods are on. One that is not listed is not offered or not told: it stays away."""
     methods: dict[Method, bool] = {}
     for entry in parse_entries(payload):
-        name, is_on = entry.get("name"), parse_flag(entry.get("isEnabled", entry.get("enabled")))
+        name, is_on = entry.get("name"), parse_flag(first_told(entry, "isEnabled", "enabled"))
         if isinstance(name, str) and is_on is not None:
             method = _METHODS.get(name.strip().lower(), Method.OTHER)
             methods[method] = methods.get(method, False) or is_on
@@ -212,16 +231,12 @@ def parse_methods(payload: Any) -> Mapping[Method, bool]:
 _METHODS: Final[Mapping[str, Method]] = MappingProxyType({"sms": Method.SMS, "google": Method.TOTP})
 
 
-def parse_phones(payload: Any) -> Iterator[tuple[str, ClientPhone]]:
+def parse_phones(entries: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, ClientPhone]]:
     """Yield client ids with their numbers; the id is empty when it is not told."""
-    for entry in parse_entries(payload):
-        number = entry.get("number", entry.get("phone"))
-        is_confirmed = parse_flag(entry.get("confirmed", entry.get("isConfirmed")))
-        phone = ClientPhone(number=_e164(number) if isinstance(number, str) else "", is_confirmed=is_confirmed)
-        yield parse_id(entry.get("clientId", entry.get("client_id"))), phone
-
-
-def _e164(text: str) -> str:
-    digits = _NOT_DIGITS.sub("", text)
-    number = digits if digits.startswith("+") else f"+{digits}"
-    return number if E164.fullmatch(number) else ""
+    for entry in entries:
+        number = first_told(entry, "number", "phone")
+        is_confirmed = parse_flag(first_told(entry, "confirmed", "isConfirmed"))
+        phone = ClientPhone(
+            number=normalise_number(number) if isinstance(number, str) else "", is_confirmed=is_confirmed
+        )
+        yield parse_id(first_told(entry, "clientId", "client_id")), phone

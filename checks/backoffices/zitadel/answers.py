@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from ...back_office import Client, ClientPhone, Identifier, Method, SmsProvider
+from ...back_office import Client, ClientPhone, Identifier, Method, SmsProvider, normalise_sender
 from ...errors import BadResponseError
 from ...messages.country import E164
 from ...names import clean_name
@@ -158,7 +158,8 @@ def _missing_of_twilio(twilio: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _identifiers(twilio: Mapping[str, Any]) -> Mapping[Identifier, Secret]:
-    texts = {Identifier.ACCOUNT: _text(twilio, "sid"), Identifier.SENDER: _text(twilio, "senderNumber")}
+    sender = normalise_sender(_text(twilio, "senderNumber"))
+    texts = {Identifier.ACCOUNT: _text(twilio, "sid"), Identifier.SENDER: sender}
     return MappingProxyType({identifier: Secret(text) for identifier, text in texts.items() if text})
 
 

@@ -31,7 +31,10 @@ class ZitadelClient:
         self._headers = {"Accept": "application/json", "Authorization": f"Bearer {settings.token.reveal()}"}
         self._organization = settings.organization
         self._http = Http(
-            {urlsplit(settings.url).netloc: settings.url}, timeout_seconds=settings.timeout, observer=observer
+            {urlsplit(settings.url).netloc: settings.url},
+            timeout_seconds=settings.timeout,
+            requests_per_second=settings.max_requests_per_second,
+            observer=observer,
         )
 
     def close(self) -> None:
