@@ -215,8 +215,8 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 "twofa_clients_sampled",
                 _GAUGE,
                 ("target", "methods"),
-                "Clients of the latest sample, by the second factors that they have; unknown where nothing is told. Those by"
-                " SMS whose phone cannot be read are left out.",
+                "Clients of the latest sample, by the second factors that they have; unknown where nothing is told."
+                " Those by SMS whose phone cannot be read are left out.",
             ),
             Family(
                 "twofa_clients_sampled_without_phone",
