@@ -325,7 +325,7 @@ def test_after_many_wrong_tokens_a_running_exporter_says_when_to_ask_again(confi
         with pytest.raises(
             AskError, match=r"answers HTTP 429: too many wrong passwords; ask again in \d+ s"
         ) as refusal:
-            ask(url)
+            ask(url, token="another-token-of-questions")
 
     assert refusal.value.exit_code == 2
 
