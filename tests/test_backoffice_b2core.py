@@ -1150,6 +1150,11 @@ def test_a_list_is_read_to_its_end_however_short_its_pages_are(
     assert [each.name for each in client.fetch_sms_templates()] == [f"text-{number}" for number in range(count)]
 
 
+def test_a_list_without_ids_is_read_to_its_end_as_well(stub: StubServer, client: B2CoreClient) -> None:
+    serve_pages(stub, TEMPLATES, [{"name": f"text-{number}", "parts": []} for number in range(25)], 10)
+    assert len(client.fetch_sms_templates()) == 25
+
+
 def test_providers_and_phones_are_read_beyond_one_page(stub: StubServer, client: B2CoreClient) -> None:
     off = [{**TWILIO, "id": number, "name": f"sender-{number}", "isEnabled": False} for number in range(25)]
     serve_pages(stub, PROVIDERS, off, 10)
