@@ -32,6 +32,10 @@ class Identifier(StrEnum):
     SENDER = "sender"
 
 
+ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
+"""What an id of a back office can be made of to be asked for: safe in a path."""
+
+
 def normalise_number(text: str) -> str:
     """Return a number as people write it in E.164, also without its "+"; empty when it is not of that form."""
     digits = _NOT_DIGITS.sub("", text)

@@ -78,6 +78,13 @@ class InForce:
                 meters.expect_verifier_events(name)
         return cls(config, MappingProxyType(clients), MappingProxyType(callback_clients))
 
+    def run(self, check: ConfiguredCheck, storage: Storage) -> CheckRun:
+        """Run one check now, with what is known of it, and keep the result."""
+        past = storage.past(check.name, check.target, datetime.now(UTC), self.config.identities())
+        done = run_check(check, self.clients[check.target], past)
+        storage.record(done)
+        return done
+
     def close(self, after: Self | None = None) -> None:
         """Close the clients that ``after`` did not take over."""
         kept = () if after is None else after.clients.values()
@@ -140,10 +147,10 @@ class App:
             if not isinstance(check.settings, ClockSettings) or state is None:
                 continue
             age = time.time() - state.last.finished_at.timestamp()
+            if not 0 <= age <= _STALE_INTERVALS * check.settings.interval + check.settings.timeout:
+                continue
             for part in state.last.result.measured:
-                is_host = isinstance(part, ClockOffset) and part.source is ClockSource.HOST
-                if is_host and 0 <= age <= _STALE_INTERVALS * check.settings.interval + check.settings.timeout:
-                    assert isinstance(part, ClockOffset)  # noqa: S101  # for the type checker
+                if isinstance(part, ClockOffset) and part.source is ClockSource.HOST:
                     return time.time() - part.seconds
         return None
 
@@ -214,8 +221,7 @@ class App:
         check = in_force.config.checks.get(name)
         if check is None:  # removed by a reload while it was due
             return
-        past = self.storage.past(name, check.target, datetime.now(UTC), in_force.config.identities())
-        self.storage.record(run_check(check, in_force.clients[check.target], past))
+        in_force.run(check, self.storage)
         if isinstance(check.settings, DeliverySettings):
             self._probe_suspicions(check.target, in_force.config)
 
@@ -240,9 +246,7 @@ def run_once(
     in_force = InForce.build(config, meters)
 
     def run(check: ConfiguredCheck) -> CheckRun:
-        past = storage.past(check.name, check.target, datetime.now(UTC), config.identities())
-        done = run_check(check, in_force.clients[check.target], past)
-        storage.record(done)
+        done = in_force.run(check, storage)
         on_done(done)
         return done
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, BinaryIO, Final
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from checks.diagnosis.code import match_code
 from checks.errors import ProviderError
 from checks.providers.http import Http, origin_of
 from checks.reason import Outcome, Reason
+from checks.result import CheckRun
 from checks.secret import Secret
 from checks.settings import parse_duration
 from checks.totp import CODE_DIGITS
@@ -23,16 +23,15 @@ from checks.totp import CODE_DIGITS
 from .answer import written
 from .answer_format import MEDIA_TYPES, REASON_HEADER, AnswerFormat
 from .app import InForce
+from .cli import USAGE_ERROR
 from .config import Config, DiagnoseSettings, for_one_run
 from .diagnosing import Diagnostician, Known, Question, QuestionError
 from .meters import Meters
-from .runner import run_check
+from .report import EXIT_CODES
 from .snapshot import CheckState
 from .storage import Storage
 
-_EXIT_CODES: Final = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.ERROR: 3}
-_USAGE_ERROR: Final = 2
-_NOT_FOUND_OUT: Final = 3
+_NOT_FOUND_OUT: Final = EXIT_CODES[Outcome.ERROR]
 _LONGEST_SECRET: Final = 512
 _AT_ONCE: Final = 32
 
@@ -98,13 +97,10 @@ def ask_here(question: Question, config: Config, timeout: str | None, format_: A
     in_force = InForce.build(config, meters)
     pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="check")
 
-    def run(name: str) -> None:
-        check = config.checks[name]
-        past = storage.past(name, check.target, datetime.now(UTC), config.identities())
-        storage.record(run_check(check, in_force.clients[check.target], past))
-
     alone = for_one_run(config, ()).checks.values()
-    runs: list[Future[None]] = [pool.submit(run, check.name) for check in alone if check.kind.bears_on_one]
+    runs: list[Future[CheckRun]] = [
+        pool.submit(in_force.run, check, storage) for check in alone if check.kind.bears_on_one
+    ]
 
     def states(ends_at: float) -> dict[str, CheckState]:
         wait(runs, timeout=max(0.0, ends_at - time.monotonic()))
@@ -113,7 +109,7 @@ def ask_here(question: Question, config: Config, timeout: str | None, format_: A
     known = Known(config=config, clients=in_force.clients, checks=states, alarms=None)
     diagnosis = Diagnostician(seconds).answer(question, known)
     pool.shutdown(wait=False, cancel_futures=True)
-    return Answer(written(diagnosis, format_), _EXIT_CODES[diagnosis.first.reason.outcome])
+    return Answer(written(diagnosis, format_), EXIT_CODES[diagnosis.first.reason.outcome])
 
 
 def ask_exporter(
@@ -133,14 +129,14 @@ def ask_exporter(
     except ProviderError as problem:
         raise AskError(f"the exporter at {where}: {problem}", _NOT_FOUND_OUT) from None
     if reply.status != HTTPStatus.OK:
-        code = _USAGE_ERROR if reply.status < 500 else _NOT_FOUND_OUT
+        code = USAGE_ERROR if reply.status < 500 else _NOT_FOUND_OUT
         raise AskError(f"the exporter at {where} answers HTTP {reply.status}{_words(reply.status, reply.body)}", code)
     try:
         reason = Reason(reply.headers.get(REASON_HEADER, ""))
         text = _printable(reply.body)
     except ValueError:
         raise AskError(f"{where} is no twofa-exporter of this version", _NOT_FOUND_OUT) from None
-    return Answer(text, _EXIT_CODES[reason.outcome])
+    return Answer(text, EXIT_CODES[reason.outcome])
 
 
 def _place_of(url: str) -> str:

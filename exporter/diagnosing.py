@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from checks.back_office import ID as CLIENT_ID
 from checks.back_office import Client, ClientDirectory
 from checks.clients import MessageSearchClient, NumberLookup, NumberLookupClient
 from checks.diagnosis import Alarm, CheckStanding, CodeMatch, Diagnosis, Evidence, Missing, Subject, diagnose
@@ -34,7 +35,6 @@ _log: Final = logging.getLogger(__name__)
 _MESSAGES: Final = 20
 _ATTEMPTS_SECONDS: Final = 86_400.0
 _NO_TIME: Final = "did not answer in time"
-_CLIENT_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _ID: Final = re.compile(r"[!-~]{1,64}")
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class Question:
         """Raises QuestionError."""
         if sum(map(bool, (self.client, self.phone, self.message))) != 1:
             raise QuestionError("give one of: a client's id, a phone number, a message id")
-        if self.client and not _CLIENT_ID.fullmatch(self.client):
+        if self.client and not CLIENT_ID.fullmatch(self.client):
             raise QuestionError("a client's id has up to 64 letters, digits, - and _: it is no e-mail address or name")
         if self.phone and not E164.fullmatch(self.phone):
             raise QuestionError('a phone number must be in E.164 form, such as "+14155550100"')

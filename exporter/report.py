@@ -22,7 +22,8 @@ class ReportFormat(StrEnum):
     NAGIOS = "nagios"
 
 
-_EXIT_CODES: Final = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.ERROR: 3}
+EXIT_CODES: Final = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.ERROR: 3}
+"""Of the command line, by what it found; 2 is a usage or configuration error."""
 
 # The plugin API's words and codes (https://www.monitoring-plugins.org/doc/guidelines.html, "Plugin
 # Return Codes") differ from the codes above: there 1 is a warning and 2 is critical.
@@ -37,7 +38,7 @@ def overall(runs: Sequence[CheckRun]) -> Outcome:
 
 def exit_code(runs: Sequence[CheckRun], format_: ReportFormat) -> int:
     """Return 0 all pass, 1 something failed, 3 could not find out; for Nagios the plugin API's code."""
-    return _nagios(runs)[1] if format_ is ReportFormat.NAGIOS else _EXIT_CODES[overall(runs)]
+    return _nagios(runs)[1] if format_ is ReportFormat.NAGIOS else EXIT_CODES[overall(runs)]
 
 
 def _nagios(runs: Sequence[CheckRun]) -> tuple[str, int]:

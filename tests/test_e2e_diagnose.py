@@ -18,8 +18,7 @@ import yaml
 from checks.reason import Reason
 from exporter.app import App
 from exporter.asking import read_code
-from exporter.backfill import backfill
-from exporter.demo import CANARY, write_sandbox_config
+from exporter.demo import CANARY, warm, write_sandbox_config
 from exporter.diagnosing import Diagnostician, Question
 from exporter.meters import Meters
 from exporter.runner import run_check
@@ -92,18 +91,6 @@ def office(
             yield Office(sandbox, app, clock)
         finally:
             app.stop()
-
-
-def warm(app: App, folder: Path) -> None:
-    backfill(
-        app.client("twilio"),
-        app.storage.messages,
-        "twilio",
-        days=1,
-        now=datetime.now(UTC),
-        output=folder / "yesterday.om",
-        step_seconds=300,
-    )
 
 
 Answers = dict[str, tuple[Reason, Reason]]

@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import anyio.to_thread
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -23,6 +23,7 @@ from checks.secret import Secret
 
 from ..runner import Defect, contained
 from .access import is_bearer
+from .bodies import BodyError, read_body
 from .guards import is_cross_site
 
 _BODY_LIMIT_BYTES: Final = 256 * 1024
@@ -124,17 +125,10 @@ def _take(endpoint: Endpoint[Batch, Outcome], target: str, batch: Batch) -> Resp
 
 async def _read(request: Request) -> bytes:
     """Return the body. Raises RefusedError."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise RefusedError(_refusal(415, "Content-Type must be application/json"))
-    body = bytearray()
     try:
-        async for part in request.stream():
-            body += part
-            if len(body) > _BODY_LIMIT_BYTES:
-                raise RefusedError(_refusal(413, f"the body must be {_BODY_LIMIT_BYTES // 1024} KiB at the most"))
-    except ClientDisconnect:
-        raise RefusedError(_refusal(400, "the body is incomplete")) from None
-    return bytes(body)
+        return await read_body(request, media_type="application/json", limit_bytes=_BODY_LIMIT_BYTES)
+    except BodyError as problem:
+        raise RefusedError(_refusal(problem.status, problem.words)) from None
 
 
 def parse_body(body: bytes, decoder: msgspec.json.Decoder[Body], example: str) -> Body:

@@ -13,7 +13,7 @@ import anyio.to_thread
 import msgspec
 from jinja2 import Environment
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -28,6 +28,7 @@ from ..diagnosing import Diagnostician, Known, Question, QuestionError
 from ..meters import DiagnosisOutcome, Meters
 from ..runner import Defect, contained
 from .access import Gate, RefusedError
+from .bodies import BodyError, read_body
 from .guards import SECURITY_HEADERS
 from .views import State
 
@@ -157,17 +158,10 @@ def _malformed(words: str, status: int = 400) -> RefusedError:
 
 
 async def _read(request: Request, media_type: str) -> bytes:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != media_type:
-        raise _malformed(f"Content-Type must be {media_type}", 415)
-    body = bytearray()
     try:
-        async for part in request.stream():
-            body += part
-            if len(body) > _BODY_LIMIT_BYTES:
-                raise _malformed(f"the body must be {_BODY_LIMIT_BYTES // 1024} KiB at the most", 413)
-    except ClientDisconnect:
-        raise _malformed("the body is incomplete") from None
-    return bytes(body)
+        return await read_body(request, media_type=media_type, limit_bytes=_BODY_LIMIT_BYTES)
+    except BodyError as problem:
+        raise _malformed(problem.words, problem.status) from None
 
 
 def _form(body: bytes) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from ...back_office import ClientPhone, Identifier, Method, SmsTemplate, normalise_number, normalise_sender
+from ...back_office import ID, ClientPhone, Identifier, Method, SmsTemplate, normalise_number, normalise_sender
 from ...errors import BadResponseError
 from ...names import clean_name
 from ...secret import Secret
@@ -25,7 +25,6 @@ TEST_TYPES: Final = frozenset({"fake"})
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on", "enabled"})
 _FALSE: Final = frozenset({"0", "false", "no", "off", "disabled", ""})
-_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _MASKED: Final = re.compile("[*\N{BULLET}\N{HORIZONTAL ELLIPSIS}]")  # wholly or in part: nothing to compare with
 
 # The settings of a type are told at run time only, so their names are inferred from other products.
@@ -52,7 +51,7 @@ _IDENTIFIERS: Final[Mapping[str, Identifier]] = MappingProxyType(
 
 def is_id(value: str) -> bool:
     """Return whether it can be an id, and is safe in a path."""
-    return _ID.fullmatch(value) is not None
+    return ID.fullmatch(value) is not None
 
 
 def parse_id(value: Any) -> str:

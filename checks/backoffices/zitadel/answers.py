@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from ...back_office import Client, ClientPhone, Identifier, Method, SmsProvider, normalise_sender
+from ...back_office import ID, Client, ClientPhone, Identifier, Method, SmsProvider, normalise_sender
 from ...errors import BadResponseError
 from ...messages.country import E164
 from ...names import clean_name
 from ...secret import Secret
 
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _COUNT: Final = re.compile(r"[0-9]{1,18}")
 
 _ACTIVE: Final = "SMS_PROVIDER_CONFIG_ACTIVE"
@@ -52,7 +51,7 @@ class Users:
 
 def is_id(text: str) -> bool:
     """Return whether a text can be an id of ZITADEL's: it is then safe in the path of a URL."""
-    return _ID.fullmatch(text) is not None
+    return ID.fullmatch(text) is not None
 
 
 def parse_count(value: Any) -> int | None:
