@@ -40,6 +40,7 @@ from checks.secret import Secret
 from checks.totp import code_of, step_at, wrong_code
 from exporter.sandbox.server import Sandbox
 from tests import stub_server as stubs
+from tests.spoiling import anything, spoiled
 from tests.stub_server import Behaviour, Exchange, Request, StubServer, answer, answer_by, hang
 
 API: Final = "/api/v2"
@@ -1420,43 +1421,16 @@ def test_no_error_quotes_what_the_back_office_says(stub: StubServer, status: int
 
 # Fuzz: good answers in which any part is something else.
 
-_SCALARS: Final = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(10**30), 10**30),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.text(max_size=20),
-    st.sampled_from(["\ud800", "101", NUMBER, "\u0661", "9" * 5000, "9999-12-31T23:59:59-12:00", "google", "email"]),
+_STRANGERS: Final = ["data", "enabled", "rules", "config", "stranger"]
+_ANYTHING: Final = anything(
+    ["\ud800", "101", NUMBER, "\u0661", "9" * 5000, "9999-12-31T23:59:59-12:00", "google", "email"]
 )
-_ANYTHING: Final = st.recursive(
-    _SCALARS,
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
-    max_leaves=8,
-)
-
-
-@st.composite
-def spoiled(draw: st.DrawFn, good: Any) -> Any:
-    """Draw a copy of a good answer in which one part is missing, or is anything, or has a stranger beside it."""
-    if not isinstance(good, (dict, list)) or not good or draw(st.integers(0, 5)) == 0:
-        return draw(_ANYTHING)
-    places = list(good) if isinstance(good, dict) else range(len(good))
-    copy: Any = good.copy()
-    place = draw(st.sampled_from(places))
-    match draw(st.sampled_from(["deeper", "deeper", "deeper", "missing", "stranger"])):
-        case "missing":
-            del copy[place]
-        case "stranger" if isinstance(copy, dict):
-            copy[draw(st.sampled_from(["data", "enabled", "rules", "config", "stranger"]))] = draw(_ANYTHING)
-        case _:
-            copy[place] = draw(spoiled(good[place]))
-    return copy
 
 
 @st.composite
 def spoiled_path(draw: st.DrawFn) -> tuple[str, Any]:
     path = draw(st.sampled_from(list(_GOOD)))
-    return path, draw(spoiled(_GOOD[path]))
+    return path, draw(spoiled(_GOOD[path], _ANYTHING, _STRANGERS))
 
 
 def ask(question: Callable[[], Any]) -> tuple[Any, ProviderError | None]:
