@@ -28,7 +28,7 @@ from .delivery import DeliverySettings, check_delivery
 from .enablement import EnablementSettings, check_enablement
 from .messages import FAILURE_REASONS
 from .past import Past
-from .reason import Reason
+from .reason import Reason, Severity
 from .result import CheckResult
 from .senders import SendersSettings, check_senders
 from .service_status import ServiceStatusSettings, check_service_status
@@ -74,7 +74,19 @@ class CheckKind:
 
     def stops_codes(self, reason: Reason) -> bool:
         """Return whether nobody gets a code while this check gives that reason."""
-        return reason.row.stops_codes and not (self.asks_back_office and reason in _ANY_API_CALL)
+        return reason.row.stops_codes and self._speaks_for_many(reason)
+
+    def severity(self, reason: Reason) -> Severity:
+        """Return how urgent it is that this check gives that reason."""
+        severity = reason.row.severity
+        return severity if severity is not Severity.CRITICAL or self._speaks_for_many(reason) else Severity.WARNING
+
+    def _speaks_for_many(self, reason: Reason) -> bool:
+        """Return whether a reason is about the codes of all clients.
+
+        One message that costs money is not, and neither is a back office that cannot be asked.
+        """
+        return not self.costs_money and not (self.asks_back_office and reason in _ANY_API_CALL)
 
 
 def _timeless(function: Callable[[Any, Any], CheckResult]) -> CheckFunction:

@@ -30,6 +30,14 @@ class Owner(StrEnum):
     CLIENT = "client"
 
 
+class Severity(StrEnum):
+    """How urgent it is that somebody acts, in the words of alerts."""
+
+    CRITICAL = "critical"  # now, day or night: clients get no usable codes, or are robbed
+    WARNING = "warning"  # in working hours
+    INFO = "info"  # no one is told: context of something else
+
+
 class Reason(StrEnum):
     """One word for why codes do (not) arrive. Each has exactly one row in ``REASONS``."""
 
@@ -111,6 +119,14 @@ class ReasonRow:
     title: str  # in words: a capital letter, no full stop
     next_step: str  # what to do first: full sentences in the imperative
     stops_codes: bool = False  # while it lasts, what gave it can deliver no code to anybody
+    pages: bool = False  # somebody must act now, though codes are delivered: to some, too late, or not needed
+
+    @property
+    def severity(self) -> Severity:
+        """How urgent it is, when what gave it speaks for many clients."""
+        if self.outcome is Outcome.PASS:
+            return Severity.INFO
+        return Severity.CRITICAL if self.stops_codes or self.pages else Severity.WARNING
 
 
 _PASS, _FAIL, _ERROR = Outcome.PASS, Outcome.FAIL, Outcome.ERROR
@@ -248,12 +264,14 @@ REASONS: Final[Mapping[Reason, ReasonRow]] = MappingProxyType(
             Owner.OPERATOR,
             "A mobile operator blocks our messages",
             "Send the provider message ids of blocked messages; change sender or route for that operator.",
+            pages=True,
         ),
         Reason.OPERATOR_DELAY: ReasonRow(
             _FAIL,
             Owner.OPERATOR,
             "A mobile operator delays our messages",
             "Send the provider message ids with their times; offer clients another method meanwhile.",
+            pages=True,
         ),
         Reason.DELIVERY_FAILING: ReasonRow(
             _FAIL,
@@ -267,6 +285,7 @@ REASONS: Final[Mapping[Reason, ReasonRow]] = MappingProxyType(
             Owner.PROVIDER,
             "Messages arrive too late",
             "Look which country stands out, then send the provider message ids with their times.",
+            pages=True,
         ),
         Reason.RECEIPTS_MISSING: ReasonRow(
             _FAIL,
@@ -280,6 +299,7 @@ REASONS: Final[Mapping[Reason, ReasonRow]] = MappingProxyType(
             Owner.OPERATOR,
             "Receipts say delivered, yet no code is ever typed",
             "Ask the provider for another route to that operator, with message ids as proof.",
+            pages=True,
         ),
         Reason.NO_TRAFFIC: ReasonRow(
             _FAIL,
@@ -287,12 +307,14 @@ REASONS: Final[Mapping[Reason, ReasonRow]] = MappingProxyType(
             "No messages are sent any more",
             "Check that the back office still hands codes to this provider: enabled, selected, no errors in"
             " its log. Try a sign-in with SMS.",
+            pages=True,
         ),
         Reason.SMS_PUMPING: ReasonRow(
             _FAIL,
             Owner.US,
             "Somebody triggers messages for profit",
             "Block the country or prefix that stands out, and add a rate limit and captcha before sending.",
+            pages=True,
         ),
         # recipient
         Reason.RECIPIENT_INVALID: ReasonRow(
@@ -356,6 +378,7 @@ REASONS: Final[Mapping[Reason, ReasonRow]] = MappingProxyType(
             Owner.US,
             "Our clock is wrong, so codes are refused",
             "Repair time synchronisation (NTP) on the named host.",
+            pages=True,
         ),
         Reason.DEVICE_CLOCK_SKEWED: ReasonRow(
             _FAIL,
@@ -368,12 +391,14 @@ REASONS: Final[Mapping[Reason, ReasonRow]] = MappingProxyType(
             Owner.US,
             "The platform refuses right codes",
             "Check the platform's clock first, then its latest change to sign-in.",
+            pages=True,
         ),
         Reason.WRONG_CODE_ACCEPTED: ReasonRow(
             _FAIL,
             Owner.US,
             "The platform accepts wrong codes",
             "Treat it as a security incident: 2FA protects nobody now. Call the security team.",
+            pages=True,
         ),
         Reason.SECRET_MISMATCH: ReasonRow(
             _FAIL,

@@ -135,7 +135,8 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 "twofa_log_read_until_timestamp_seconds",
                 _GAUGE,
                 ("target",),
-                "How far the provider's message log has been read, in Unix time. Absent until it was.",
+                "Until when all messages of the provider's log are known, in Unix time: a few seconds ago, unless the"
+                " log cannot be read or is still being read. Absent until this process has read it.",
             ),
             Family(
                 "twofa_verdict",

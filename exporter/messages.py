@@ -77,6 +77,7 @@ class _Target:
     verifications: Verifications
     verified: Counter[tuple[str, str]] = field(default_factory=Counter)  # by country and label
     known_until: float = 0.0  # Unix time
+    log_read_until: float | None = None  # Unix time: all messages of the log until then are known; None: not read yet
     journalled: int = 0  # movements
     attempts_until: float | None = None  # Unix time: how far the verification attempts were read
     ranked_at: float = 0.0  # Unix time
@@ -148,6 +149,8 @@ class Messages:
             known.counts.update(change.counts)
             if reading is not None:
                 known.reading = reading
+                if known_until is not None:
+                    known.log_read_until = known_until
             self._tallies.pop(target, None)
             if change.unmapped:
                 self._meters.codes_unmapped(target, change.unmapped)
@@ -482,7 +485,7 @@ def _tally(target: _Target) -> Tally:
             )
             for (route, source), buckets in counts.latencies.items()
         },
-        read_until=target.reading.read_until,
+        read_until=target.log_read_until,
         verifications=dict(target.verified),
         new_routes=frozenset(target.new_routes),
         new_codes=frozenset(target.new_codes),

@@ -1,5 +1,6 @@
 """The books of messages: the log, callbacks and events together, kills in between, hostile labels."""
 
+import math
 import shutil
 import sqlite3
 from collections import Counter
@@ -21,7 +22,7 @@ from exporter import config
 from exporter.meters import Meters
 from exporter.metrics import TwofaCollector, build_registry
 from exporter.operators import MOST_OPERATORS, OTHER_OPERATOR, OperatorLabels
-from exporter.snapshot import Route, Tally
+from exporter.snapshot import LATENCY_BOUNDS, Route, Tally
 from exporter.storage import Storage
 from tests.fakes import NOW, receipt
 
@@ -345,6 +346,32 @@ def test_a_database_of_the_first_version_goes_on_counting(tmp_path: Path) -> Non
     storage.book("twilio").take([receipt(1), receipt(2)])
     assert statuses(storage)["delivered"] == 7
     assert latencies(storage) == {"log": (7, 28.0)}
+    storage.close()
+
+
+def test_the_log_counts_as_read_when_nothing_new_was_in_it(storage: Storage) -> None:
+    book = storage.book("twilio")
+    book.take((receipt(1),), reading=Reading(read_until=NOW_UNIX - 7200))
+    assert storage.snapshot().tallies["twilio"].read_until is None  # the rest of it is on pages to come
+    quiet = Reading(read_until=NOW_UNIX - 7200)
+    book.take((), reading=quiet, known_until=NOW_UNIX - 5)
+    assert storage.snapshot().tallies["twilio"].read_until == NOW_UNIX - 5
+    book.take((), reading=quiet)
+    assert storage.snapshot().tallies["twilio"].read_until == NOW_UNIX - 5
+
+
+def test_delivery_times_stay_in_their_buckets_when_a_bound_is_added(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    Storage.open(path, Meters()).close()
+    with sqlite3.connect(path) as db:  # up to 27 s, up to 33 s, above an hour
+        for bucket, total in ((13, 3), (14, 2), (26, 1)):
+            db.execute("INSERT INTO latencies VALUES ('twilio', 'DE', 'unknown', 'log', ?, ?, 100.0)", (bucket, total))
+        db.execute("PRAGMA user_version = 3")
+    db.close()
+    storage = Storage.open(path, Meters())
+    (latency,) = storage.snapshot().tallies["twilio"].latency.values()
+    shown = dict(zip((*LATENCY_BOUNDS, math.inf), latency.counts, strict=True))
+    assert {bound: count for bound, count in shown.items() if count} == {27: 3, 33: 2, math.inf: 1}
     storage.close()
 
 

@@ -343,9 +343,3 @@ def test_process_metrics_are_there_and_no_name_twice(config: Config) -> None:
     names = [family.name for family in registry.collect()]
     assert "process_resident_memory_bytes" in names
     assert len(names) == len(set(names))
-
-
-def test_every_family_is_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text()
-    missing = [name for name in FAMILIES if f"`{name}`" not in readme]
-    assert missing == []

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from ...reason import Reason
@@ -122,6 +123,13 @@ def _resends_for_no_arrival(climb: Climb) -> float:
     return asked * math.log(missing / arrived) + (unanswered - asked) * math.log((1 - missing) / (1 - arrived))
 
 
+class Naming(NamedTuple):
+    """How a verdict names a reason."""
+
+    pages: bool
+    has_place: bool = True  # at an operator or in a country, too; False: of the whole provider only
+
+
 def reason_of(finding: Finding) -> Reason:
     """Return what is wrong in the words of the whole product."""
     scope = finding.node.scope
@@ -146,6 +154,28 @@ def reason_of(finding: Finding) -> Reason:
             return _told(finding, Outcome.SENDER) or Reason.SENDER_UNREGISTERED
         case Hypothesis.PUMPED:
             return Reason.SMS_PUMPING
+
+
+NAMED: Final[Mapping[Reason, Naming]] = MappingProxyType(
+    {
+        **{
+            reason: Naming(pages=True, has_place=seen is Outcome.SENDER)
+            for reason, seen in OUTCOME_OF.items()
+            if seen in {Outcome.ACCOUNT, Outcome.SENDER}
+        },
+        Reason.PROVIDER_OUTAGE: Naming(pages=True),
+        Reason.COUNTRY_NOT_PERMITTED: Naming(pages=True),
+        Reason.OPERATOR_BLOCKING: Naming(pages=True),
+        Reason.OPERATOR_DELAY: Naming(pages=True),
+        Reason.DELIVERY_FAILING: Naming(pages=True),
+        Reason.DELIVERY_SLOW: Naming(pages=True),
+        Reason.RECEIPTS_FALSE: Naming(pages=True),
+        Reason.SMS_PUMPING: Naming(pages=True),
+        Reason.RECEIPTS_MISSING: Naming(pages=False),
+        Reason.RECIPIENT_INVALID: Naming(pages=False),
+    }
+)
+"""Every reason that ``reason_of`` can give."""
 
 
 def _reason_of_failures(finding: Finding) -> Reason:
