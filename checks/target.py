@@ -12,3 +12,4 @@ class TargetSpec:
 
     settings: type[TargetSettings]
     client: type[Any]  # called with the settings and ``observer=``; its methods say which checks it can answer
+    domains: tuple[str, ...] = ()  # whose hosts, and hosts below, are the vendor's: what goes there needs the vendor

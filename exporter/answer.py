@@ -11,6 +11,7 @@ from checks.messages.country import mask_number
 from checks.reason import Outcome, Reason
 
 from .answer_format import AnswerFormat
+from .shipped import runbook_path
 
 _NOTHING: Final = "Nothing was found that keeps codes from this client"
 _NOTHING_NEXT: Final = "Ask the client to try again while you watch, and ask again with the message's id."
@@ -24,6 +25,11 @@ def title_of(finding: Finding) -> str:
 def next_step_of(finding: Finding) -> str:
     """Return what to do first."""
     return _NOTHING_NEXT if finding.reason is Reason.OK else finding.next_step
+
+
+def runbook_of(finding: Finding) -> str | None:
+    """Return where the exporter serves what to do about it; None for nothing to do."""
+    return None if finding.reason is Reason.OK else runbook_path(finding.reason)
 
 
 def subject_of(evidence: Evidence) -> str:
@@ -157,6 +163,7 @@ def as_document(diagnosis: Diagnosis) -> dict[str, Any]:
                 "title": title_of(finding),
                 "owner": finding.owner.value,
                 "next_step": next_step_of(finding),
+                "runbook": runbook_of(finding),
                 "evidence": [
                     {
                         "at": None if line.at is None else line.at.isoformat(timespec="seconds"),

@@ -4,7 +4,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, BinaryIO, NoReturn
@@ -15,6 +15,7 @@ from .answer_format import AnswerFormat
 from .cli import USAGE_ERROR
 from .logs import LogFormat, LogLevel, configure
 from .report import ReportFormat
+from .shipped import EXPORTER_URL, GRAFANA_URL, JOB, RUNBOOKS_PATH, RUNBOOKS_URL
 
 ConfigFile = Annotated[
     Path, typer.Option("--config.file", help="The configuration file.", show_default=True, dir_okay=False)
@@ -27,6 +28,23 @@ TelemetryPath = Annotated[str, typer.Option("--web.telemetry-path", help="The pa
 StoragePath = Annotated[Path, typer.Option("--storage.path", help="The database; made when it is not there.")]
 Level = Annotated[LogLevel, typer.Option("--log.level", help="The least severity that is logged.")]
 Format = Annotated[LogFormat, typer.Option("--log.format", help="How log lines are written.")]
+ExportFolder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Where to write; made when it is not there.", file_okay=False)
+]
+RunbookUrl = Annotated[
+    str, typer.Option("--runbook-url", help="Where your runbooks are; the exporter itself serves them at /runbooks.")
+]
+Operator = Annotated[
+    bool, typer.Option("--prometheus-operator", help="Write manifests for Kubernetes with the Prometheus operator.")
+]
+Namespace = Annotated[str | None, typer.Option("--namespace", help="The namespace of the manifests.")]
+Labels = Annotated[
+    list[str],
+    typer.Option(
+        "--label", help="name=value, a label of the manifests, as your selectors want it; may be given again."
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Write over files that differ.")]
 Faults = Annotated[
     list[str], typer.Option("--fault", help="A fault to begin with, by the reason it causes; may be given again.")
 ]
@@ -51,13 +69,21 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 config_app = typer.Typer(name="config", help="Look at the configuration.", no_args_is_help=True)
-app.add_typer(config_app)
+rules_app = typer.Typer(name="rules", help="The alert rules and their runbooks.", no_args_is_help=True)
+dashboards_app = typer.Typer(name="dashboards", help="The Grafana dashboards.", no_args_is_help=True)
+for group in (config_app, rules_app, dashboards_app):
+    app.add_typer(group)
 
 
 def _refuse(problems: Iterable[str]) -> NoReturn:
     for problem in problems:
         typer.echo(problem, err=True)
     raise typer.Exit(USAGE_ERROR)
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
 
 
 @app.callback(invoke_without_command=True)
@@ -163,6 +189,7 @@ def check(
             typer.echo(unknown_to_nagios(error.problems))
             raise typer.Exit(3) from None
         _refuse(error.problems)
+    _warn(config.warnings)
     write(runs, format_)
     raise typer.Exit(exit_code(runs, format_))
 
@@ -321,8 +348,7 @@ def config_check(config_file: ConfigFile = DEFAULT_CONFIG) -> None:
         config = load(config_file)
     except ConfigError as error:
         _refuse(error.problems)
-    for warning in config.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+    _warn(config.warnings)
     typer.echo(f"{config_file}: ok, {counted(config)}")
 
 
@@ -332,6 +358,74 @@ def config_schema() -> None:
     from .config import schema
 
     typer.echo(json.dumps(schema(), indent=2))
+
+
+@rules_app.command("export")
+def rules_export(
+    folder: ExportFolder,
+    runbook_url: RunbookUrl = RUNBOOKS_URL,
+    grafana_url: Annotated[str, typer.Option("--grafana-url", help="Where your Grafana is.")] = GRAFANA_URL,
+    job: Annotated[str, typer.Option("--job", help="The name of the scrape job.")] = JOB,
+    prometheus_operator: Operator = False,
+    namespace: Namespace = None,
+    labels: Labels = [],  # noqa: B006  # typer copies it
+    force: Force = False,
+) -> None:
+    """Write the alert rules with their tests, an Alertmanager example and the runbooks to a folder.
+
+    With --prometheus-operator a PrometheusRule and a ServiceMonitor instead. Nothing is written when a file there
+    differs, unless --force is given.
+    """
+    from .export import ExportError, Site, rule_files
+    from .kubernetes import parse_placement, rule_manifests
+
+    try:
+        site = Site(runbooks=runbook_url, grafana=grafana_url, job=job)
+        placement = parse_placement(prometheus_operator, namespace, labels)
+        _export(rule_files(site) if placement is None else rule_manifests(site, placement), folder, force)
+        _warn(site.warnings("--runbook-url", "--grafana-url"))
+    except ExportError as error:
+        _refuse(error.problems)
+
+
+@dashboards_app.command("export")
+def dashboards_export(
+    folder: ExportFolder,
+    exporter_url: Annotated[
+        str, typer.Option("--exporter-url", help="Where people see the exporter's status page.")
+    ] = EXPORTER_URL,
+    runbook_url: Annotated[
+        str | None, typer.Option("--runbook-url", help="Where your runbooks are; the exporter's own unless given.")
+    ] = None,
+    prometheus_operator: Operator = False,
+    namespace: Namespace = None,
+    labels: Labels = [],  # noqa: B006  # typer copies it
+    force: Force = False,
+) -> None:
+    """Write the Grafana dashboards, and what provisions them, to a folder.
+
+    With --prometheus-operator one ConfigMap a dashboard instead, for the sidecar of Grafana's Helm chart. Nothing is
+    written when a file there differs, unless --force is given.
+    """
+    from .export import ExportError, Site, dashboard_files
+    from .kubernetes import dashboard_manifests, parse_placement
+
+    try:
+        site = Site(exporter=exporter_url, runbooks=runbook_url or exporter_url + RUNBOOKS_PATH)
+        placement = parse_placement(prometheus_operator, namespace, labels)
+        _export(dashboard_files(site) if placement is None else dashboard_manifests(site, placement), folder, force)
+        _warn(site.warnings("--exporter-url"))
+    except ExportError as error:
+        _refuse(error.problems)
+
+
+def _export(files: Mapping[str, str], folder: Path, force: bool) -> None:
+    from .export import write
+
+    written = write(files, folder, force=force)
+    for path in written:
+        typer.echo(path)
+    typer.echo(f"{folder}: {len(written)} written, {len(files) - len(written)} as they were")
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """Reads the configuration file: everything that is wrong with it is said at once, in the user's words.
 
-The only module that reads YAML and resolves secrets. A raw mapping never leaves it.
+The only module that resolves secrets. A raw mapping never leaves it.
 """
 
 import os
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -34,6 +33,9 @@ from checks.settings import (
 from checks.target import TargetSpec
 from checks.targets import SECTIONS
 
+from . import documents
+from .alerting import AlertmanagerSettings, delivery_warnings
+from .documents import DocumentError
 from .wording import (
     hint,
     kind_of,
@@ -45,12 +47,12 @@ from .wording import (
     words_of_os,
 )
 
-_MAX_BYTES: Final = 1 << 20
 _NAME_WORDS: Final = "lower case letters, digits, - and _, starting with a letter or digit"
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
 _CHECKS: Final = "checks"
 _DIAGNOSE: Final = "diagnose"
-_KNOWN: Final = tuple(sorted((*SECTIONS, _CHECKS, _DIAGNOSE)))
+_ALERTMANAGER: Final = "alertmanager"
+_KNOWN: Final = tuple(sorted((*SECTIONS, _CHECKS, _DIAGNOSE, _ALERTMANAGER)))
 _MAX_NAME: Final = 64
 
 _S = TypeVar("_S", bound=Settings)
@@ -117,6 +119,7 @@ class Config:
     targets: Mapping[str, TargetSettings]  # of all sections; no two have the same name
     checks: Mapping[str, ConfiguredCheck]
     diagnose: DiagnoseSettings = field(default_factory=DiagnoseSettings)
+    alertmanager: AlertmanagerSettings = field(default_factory=AlertmanagerSettings)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -177,16 +180,25 @@ def load(path: Path) -> Config:
         entries = _section(document, name, problems, is_required=section.is_required)
         targets |= _load_targets(name, section.types, entries, resolve, problems)
     checks = _load_checks(_section(document, _CHECKS, problems), resolve, problems)
-    diagnose = _load_diagnose(document.get(_DIAGNOSE), resolve, problems)
+    diagnose = _load_part(DiagnoseSettings, _DIAGNOSE, document, resolve, problems)
+    alertmanager = _load_part(AlertmanagerSettings, _ALERTMANAGER, document, resolve, problems)
     _check_references(document, problems)
-    if problems.lines or diagnose is None:
+    if problems.lines or diagnose is None or alertmanager is None:
         raise ConfigError(f"{path}: {line}" for line in sorted(problems.lines))
-    config = Config(targets=targets, checks=checks, diagnose=diagnose)
+    config = Config(targets=targets, checks=checks, diagnose=diagnose, alertmanager=alertmanager)
     used = {check.target for check in checks.values()}
     for name in sorted(targets.keys() - used):
         section_name = config.section_of(name)
         noun = SECTIONS[section_name].noun
         warnings.append(f"{path}: {section_name}.{name}: no check looks at this {noun}")
+    domains = {
+        name: SECTIONS[config.section_of(name)].types[settings.type].domains
+        for name, settings in config.providers.items()
+    }
+    warnings += [
+        f"{path}: {_ALERTMANAGER}.config_file: {words}"
+        for words in delivery_warnings(alertmanager, path.parent, domains)
+    ]
     return replace(config, warnings=tuple(sorted(warnings)))
 
 
@@ -241,20 +253,15 @@ def masked(config: Config) -> str:
             for name, check in config.checks.items()
         },
         _DIAGNOSE: config.diagnose.model_dump(mode="json"),
+        _ALERTMANAGER: config.alertmanager.model_dump(mode="json"),
     }
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-
-
-def dump(document: Mapping[str, Any]) -> str:
-    """Return a configuration document as YAML, as a user would write it."""
-    return yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True)
+    return documents.dump(document)
 
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the configuration file, for editors."""
     parts: dict[str, Any] = {}  # settings within settings, by the name of their model
     required = [name for name, section in SECTIONS.items() if section.is_required]
-    diagnose = DiagnoseSettings.model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "twofa-exporter configuration",
@@ -267,7 +274,8 @@ def schema() -> dict[str, Any]:
                 for name, section in SECTIONS.items()
             },
             _CHECKS: _named({name: kind.settings for name, kind in KINDS.items()}, parts),
-            _DIAGNOSE: diagnose,
+            _DIAGNOSE: DiagnoseSettings.model_json_schema(),
+            _ALERTMANAGER: AlertmanagerSettings.model_json_schema(),
         },
         "$defs": parts,
     }
@@ -289,66 +297,19 @@ def _named(models: Mapping[str, type[Settings]], parts: dict[str, Any]) -> dict[
     }
 
 
-_MERGE_TAG: Final = "tag:yaml.org,2002:merge"
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader for which a repeated key is an error, not the silent loss of the first value."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == _MERGE_TAG:  # what is merged in may be overridden: that is its use
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str | int | float | bool | None):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be text", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f'the key "{key}" is given twice', key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-        if len(raw) > _MAX_BYTES:
-            raise ConfigError([f"{path}: is larger than 1 MiB"])
-        document = yaml.load(raw.decode("utf-8-sig"), Loader=_UniqueKeyLoader)  # noqa: S506  # a SafeLoader
+        document = documents.read(path)
     except OSError as problem:
         raise ConfigError([f"{path}: cannot be read: {words_of_os(problem)}"]) from None
-    except UnicodeDecodeError:
-        raise ConfigError([f"{path}: is not UTF-8 text"]) from None
-    except yaml.MarkedYAMLError as problem:
-        raise ConfigError([f"{path}{_position(problem)}: {_yaml_words(problem)}"]) from None
-    except yaml.YAMLError:
-        raise ConfigError([f"{path}: is not YAML"]) from None
-    except ValueError:  # raised by what YAML takes for a date or a number
-        raise ConfigError([f"{path}: holds a date or a number that does not exist; put it in quotes"]) from None
-    except RecursionError:
-        raise ConfigError([f"{path}: is nested too deeply"]) from None
+    except DocumentError as problem:
+        position = "" if problem.line is None else f":{problem.line}"
+        raise ConfigError([f"{path}{position}: {problem}"]) from None
     if document is None:
         raise ConfigError([f"{path}: is empty; it needs providers and checks"])
     if not isinstance(document, Mapping):
         raise ConfigError([f"{path}: must be a mapping with providers and checks, got {kind_of(document)}"])
     return document
-
-
-def _position(problem: yaml.MarkedYAMLError) -> str:
-    return "" if problem.problem_mark is None else f":{problem.problem_mark.line + 1}"
-
-
-def _yaml_words(problem: yaml.MarkedYAMLError) -> str:
-    if isinstance(problem, yaml.constructor.ConstructorError) and problem.problem:
-        is_tag = "constructor for the tag" in problem.problem
-        return "tags such as !!python are not accepted" if is_tag else problem.problem.partition("\n")[0]
-    words = f"is not YAML: {problem.problem}"
-    if problem.problem and "\\t" in problem.problem:
-        words += "; indent with spaces"
-    return words
 
 
 def _secret_resolver(folder: Path) -> Callable[[Mapping[str, str]], Secret]:
@@ -440,15 +401,21 @@ def _load_targets(
     return targets
 
 
-def _load_diagnose(
-    section: Any, resolve: Callable[[Mapping[str, str]], Secret], problems: _Problems
-) -> DiagnoseSettings | None:
+def _load_part(
+    model: type[_S],
+    name: str,
+    document: Mapping[str, Any],
+    resolve: Callable[[Mapping[str, str]], Secret],
+    problems: _Problems,
+) -> _S | None:
+    """Return the settings of a section that is no list of entries; the defaults where it is left out."""
+    section = document.get(name)
     if section is None:
-        return DiagnoseSettings()
+        return model()
     if not isinstance(section, Mapping):
-        problems.add((_DIAGNOSE,), f"must be a mapping, got {kind_of(section)}")
+        problems.add((name,), f"must be a mapping, got {kind_of(section)}")
         return None
-    return _validate(DiagnoseSettings, section, (_DIAGNOSE,), problems, resolve)
+    return _validate(model, section, (name,), problems, resolve)
 
 
 def _load_checks(

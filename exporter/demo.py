@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,8 +23,10 @@ from checks.errors import ProviderError
 from checks.result import CheckRun
 
 from . import config as configuration
+from . import documents
 from .app import App, run_once
 from .backfill import backfill
+from .export import ALERTMANAGER, RULES, Site, rule_files
 from .meters import Meters
 from .report import summary
 from .sandbox.credentials import build_credentials
@@ -33,6 +34,7 @@ from .sandbox.faults import UnknownFaultError
 from .sandbox.geography import COUNTRIES
 from .sandbox.notifier import Notifications
 from .sandbox.server import DEFAULT_HISTORY_HOURS, Sandbox, SandboxError
+from .shipped import JOB, RUNBOOKS_PATH, alerts_folder
 from .storage import Storage
 from .terminal import console_for_stdout, table
 from .web.clock import PAGE_PATH
@@ -90,7 +92,7 @@ def write_sandbox_config(sandbox: Sandbox, path: Path, *, callback_url: str | No
             "max_sends_per_day": 100,
             "currency": "USD",
         }
-    path.write_text(configuration.dump(document), encoding="utf-8")
+    path.write_text(documents.dump(document), encoding="utf-8")
 
 
 def notifications(callback_url: str, internal_url: str, token: str) -> Notifications:
@@ -296,12 +298,15 @@ def _start_companions(stack: ExitStack, folder: Path, listener: socket.socket) -
         "Alertmanager", ("alertmanager", "prometheus-alertmanager"), _free_port(_PREFERRED_ALERTMANAGER_PORT)
     )
     prometheus = _Companion("Prometheus", ("prometheus",), _free_port(_PREFERRED_PROMETHEUS_PORT))
+    rules = folder / RULES
+    rules.write_text(rule_files(Site(runbooks=url_of(listener) + RUNBOOKS_PATH))[RULES], encoding="utf-8")
+    (folder / "alertmanager.yml").write_text(documents.dump(_alertmanager_document()), encoding="utf-8")
     (folder / "prometheus.yml").write_text(
-        configuration.dump(_prometheus_document(listener, alertmanager)), encoding="utf-8"
+        documents.dump(_prometheus_document(listener, alertmanager, rules)), encoding="utf-8"
     )
     arguments = {
         alertmanager: [
-            f"--config.file={alerts_folder() / 'alertmanager.demo.yml'}",
+            f"--config.file={folder / 'alertmanager.yml'}",
             f"--storage.path={folder / 'alertmanager'}",
             f"--web.listen-address={alertmanager.address}",
             "--cluster.listen-address=",
@@ -325,24 +330,25 @@ def _start_companions(stack: ExitStack, folder: Path, listener: socket.socket) -
     return links
 
 
-def _prometheus_document(listener: socket.socket, alertmanager: _Companion) -> dict[str, Any]:
+def _alertmanager_document() -> dict[str, Any]:
+    """Return the example that is shipped, with less patience. It shows alerts on its own page and tells nobody."""
+    document: dict[str, Any] = documents.read(alerts_folder() / ALERTMANAGER)
+    document["route"] |= {"group_wait": "5s", "group_interval": "5s"}
+    return document
+
+
+def _prometheus_document(listener: socket.socket, alertmanager: _Companion, rules: Path) -> dict[str, Any]:
     return {
         "global": {"scrape_interval": "5s", "evaluation_interval": "5s"},
-        "rule_files": [str(alerts_folder() / "twofa.rules.yml")],
+        "rule_files": [str(rules)],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager.address]}]}]},
         "scrape_configs": [
             {
-                "job_name": "twofa-exporter",
+                "job_name": JOB,
                 "static_configs": [{"targets": [url_of(listener).removeprefix("http://")]}],
             }
         ],
     }
-
-
-def alerts_folder() -> Path:
-    """Return the folder of the alert rules: inside the installed package, or at the top of a checkout."""
-    packaged = Path(str(files("exporter"))) / "alerts"
-    return packaged if packaged.is_dir() else packaged.parent.parent / "alerts"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from checks.diagnosis import CodeMatch
 from checks.secret import Secret
 from exporter import config as configuration
+from exporter import documents
 from exporter.answer_format import REASON_HEADER, AnswerFormat
 from exporter.app import App
 from exporter.asking import AskError, ask_exporter, ask_here, build_question, read_code
@@ -77,7 +78,7 @@ def write_config(folder: Path, provider_url: str, office_url: str, **diagnose: A
         "diagnose": diagnose,
     }
     path = folder / "twofa-exporter.yml"
-    path.write_text(configuration.dump(document))
+    path.write_text(documents.dump(document))
     return path
 
 
@@ -253,7 +254,7 @@ def test_asked_here_nobody_signs_in_as_a_client(tmp_path: Path, provider: StubSe
     with StubServer() as office:
         answer_as_b2core(office)
         path = write_config(tmp_path, provider.url, office.url)
-        document = configuration.dump(
+        document = documents.dump(
             {
                 "sign-in": {
                     "type": "totp_login",

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from checks.kinds import KINDS
 from checks.targets import SECTIONS
-from exporter.config import Config, ConfigError, counted, dump, for_one_run, load, masked, schema
+from exporter.config import Config, ConfigError, counted, for_one_run, load, masked, schema
+from exporter.documents import dump
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "twofa-exporter.yaml"
@@ -151,8 +152,20 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "unknown section": (
         PROVIDER + CHECK + "chekcs: {}\n",
         [
-            'c.yml: chekcs: unknown key, must be one of: back_offices, checks, clocks, diagnose, providers; did you mean "checks"?'
+            'c.yml: chekcs: unknown key, must be one of: alertmanager, back_offices, checks, clocks, diagnose, providers; did you mean "checks"?'
         ],
+    ),
+    "alertmanager that is no mapping": (
+        PROVIDER + CHECK + "alertmanager: am.yml\n",
+        ["c.yml: alertmanager: must be a mapping, got text"],
+    ),
+    "alertmanager with a wrong key": (
+        PROVIDER + CHECK + "alertmanager: {config_flie: am.yml}\n",
+        ['c.yml: alertmanager.config_flie: unknown key; did you mean "config_file"?'],
+    ),
+    "alertmanager with a wrong value": (
+        PROVIDER + CHECK + "alertmanager: {config_file: 5}\n",
+        ["c.yml: alertmanager.config_file: must be text in quotes, got 5"],
     ),
     "no checks": (PROVIDER, ["c.yml: checks: is required"]),
     "no providers": (CHECK, ["c.yml: providers: is required"]),
@@ -453,6 +466,7 @@ def test_the_masked_configuration_shows_defaults_and_neither_secrets_nor_numbers
     assert document["providers"]["twilio"]["auth_token"] == "<secret>"
     assert document["checks"]["senders"]["numbers"] == ["+1********00"]
     assert document["checks"]["delivery"]["window"] == "30m"
+    assert document["alertmanager"] == {"config_file": None}
 
 
 def test_a_secret_is_in_no_repr_of_the_configuration() -> None:

@@ -80,14 +80,14 @@ def test_the_wheel_holds_two_packages_and_nothing_else(wheel: Path) -> None:
     }
 
 
-def test_the_wheel_holds_every_file_of_the_packages_and_the_alerts(wheel: Path) -> None:
-    # the sources of templates, static files and alerts lie in the repository: compare, name none twice
+def test_the_wheel_holds_every_file_of_the_packages_and_the_data_of_alerts_and_dashboards(wheel: Path) -> None:
+    # the sources of templates, static files and data lie in the repository: compare, name none twice
     expected = source_files("checks", "exporter")
-    expected += [f"exporter/{path}" for path in source_files("alerts")]
+    expected += [f"exporter/{path}" for path in source_files("alerts", "dashboards") if not path.endswith(".py")]
     names = zipfile.ZipFile(wheel).namelist()
     packaged = [name for name in names if ".dist-info/" not in name and not name.endswith("/")]
     assert sorted(packaged) == sorted(expected)
-    assert "exporter/alerts/twofa.rules.yml" in packaged
+    assert {"exporter/alerts/twofa.rules.yml", "exporter/dashboards/twofa-overview.json"} <= set(packaged)
 
 
 def test_the_installed_command_says_its_version(installation: Installation, wheel: Path) -> None:
@@ -109,6 +109,17 @@ def test_the_installed_command_accepts_an_example(installation: Installation, ex
 
 def test_the_installed_demo_runs_every_check_once(installation: Installation) -> None:
     assert_succeeds(installation.run("twofa-exporter", "demo", "--once"))
+
+
+@pytest.mark.parametrize(("group", "folder"), [("rules", "alerts"), ("dashboards", "dashboards")])
+def test_the_installed_command_exports_what_is_in_the_repository(
+    installation: Installation, tmp_path: Path, group: str, folder: str
+) -> None:
+    assert_succeeds(installation.run("twofa-exporter", group, "export", tmp_path))
+    exported = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(exported) > 5
+    for path in exported:
+        assert path.read_bytes() == (ROOT / folder / path.relative_to(tmp_path)).read_bytes()
 
 
 def test_both_packages_come_from_the_installation(installation: Installation) -> None:

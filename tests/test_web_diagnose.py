@@ -166,6 +166,8 @@ def test_page_and_api_give_the_same_answer(support: Support, client: str, reason
     assert f"<h1>{first['title']}</h1>" in page
     assert f'<span class="kind">{reason}</span>' in page
     assert first["next_step"] in page
+    assert first["runbook"] == f"/runbooks/{reason}"
+    assert f'<a href="{first["runbook"]}">' in page
     assert [line["text"] in page for line in first["evidence"]] == [True] * len(first["evidence"])
     assert support.counted() == {"answered": 2}
 

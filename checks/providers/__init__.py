@@ -5,10 +5,10 @@ from types import MappingProxyType
 from typing import Final
 
 from ..target import TargetSpec
-from .twilio import TwilioClient, TwilioSettings
+from .twilio import TWILIO_DOMAINS, TwilioClient, TwilioSettings
 
 PROVIDERS: Final[Mapping[str, TargetSpec]] = MappingProxyType(
     {
-        "twilio": TargetSpec(settings=TwilioSettings, client=TwilioClient),
+        "twilio": TargetSpec(settings=TwilioSettings, client=TwilioClient, domains=TWILIO_DOMAINS),
     }
 )

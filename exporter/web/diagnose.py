@@ -21,7 +21,7 @@ from checks.diagnosis import CodeMatch, Confidence, Diagnosis, Finding, Subject
 from checks.diagnosis.code import TRIED_STEPS
 from checks.reason import Outcome, Reason
 
-from ..answer import as_markdown, clock_of, facts_of, next_step_of, subject_of, title_of, written
+from ..answer import as_markdown, clock_of, facts_of, next_step_of, runbook_of, subject_of, title_of, written
 from ..answer_format import MEDIA_TYPES, REASON_HEADER, AnswerFormat
 from ..config import DiagnoseSettings
 from ..diagnosing import Diagnostician, Known, Question, QuestionError
@@ -251,6 +251,7 @@ def _view(diagnosis: Diagnosis) -> Mapping[str, Any]:
             "lines": [{"clock": clock_of(line.at, evidence.now), "text": line.text} for line in finding.evidence],
             "next_step": next_step_of(finding),
             "owner": finding.owner.value,
+            "runbook": runbook_of(finding),
         }
 
     return {

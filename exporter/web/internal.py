@@ -1,4 +1,4 @@
-"""The internal listener: metrics, health, reload, the configuration, the status page and questions about clients."""
+"""The internal listener: metrics, health, reload, configuration, status page, runbooks and questions about clients."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -23,12 +23,14 @@ from ..config import Config, masked
 from ..diagnosing import Known
 from ..meters import Meters
 from ..runner import Defect, contained
+from ..shipped import runbook_path, runbooks_folder
 from ..storage import Storage
 from .confirmations import confirmation_routes
 from .diagnose import diagnose_routes
 from .exposition import accepts_gzip, choose_format, render
 from .guards import is_cross_site
 from .received import received_routes
+from .runbooks import runbook_routes
 from .server import WebError
 from .status import build_page, read_history
 from .verifier_events import verifier_event_routes
@@ -101,8 +103,11 @@ class _Static(StaticFiles):
         return response
 
 
-def build_internal(app: ServedApp, *, telemetry_path: str = "/metrics") -> Starlette:
-    """Return the application of the internal listener. Raises WebError for a path that cannot be used."""
+def build_internal(app: ServedApp, *, telemetry_path: str = "/metrics", runbooks: Path | None = None) -> Starlette:
+    """Return the application of the internal listener; ``runbooks`` are those that come with it unless given.
+
+    Raises WebError for a path that cannot be used.
+    """
     templates = Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
@@ -113,6 +118,7 @@ def build_internal(app: ServedApp, *, telemetry_path: str = "/metrics") -> Starl
     routes = [
         *_status_routes(app, telemetry_path, templates),
         *diagnose_routes(app.known, lambda: app.config.diagnose, app.meters, templates, app.version),
+        *runbook_routes(runbooks or runbooks_folder(), templates, app.version),
         *_health_routes(app),
         Route("/config", _config_endpoint(app)),
         *received_routes(lambda: app.config, app.storage.canaries),
@@ -212,7 +218,7 @@ def _status_routes(app: ServedApp, telemetry_path: str, templates: Environment) 
             refreshes=refreshes,
         )
         return templates.get_template("status.html").render(
-            page=view, version=app.version, telemetry_path=telemetry_path
+            page=view, version=app.version, telemetry_path=telemetry_path, runbooks_path=runbook_path("")
         )
 
     async def status(request: Request) -> Response:

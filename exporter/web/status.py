@@ -16,6 +16,7 @@ from checks.settings import format_duration
 
 from ..config import Config, ConfiguredCheck
 from ..meters import MeterReadings
+from ..shipped import runbook_path
 from ..snapshot import CheckState, Snapshot
 from ..storage import PastRun, Storage
 from .sparkline import build_sparkline
@@ -132,6 +133,7 @@ def _check_view(
         kind=check.kind_name,
         state=state,
         reason=None if result is None else result.reason,
+        runbook=None if result is None or result.reason is Reason.OK else runbook_path(result.reason),
         title="Not run yet" if result is None else result.reason.row.title,
         detail="" if result is None else result.detail,
         since=None if known is None else moment(known.reason_since, now),

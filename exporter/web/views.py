@@ -63,6 +63,7 @@ class CheckView:
     kind: str
     state: State
     reason: Reason | None  # None: not run yet
+    runbook: str | None  # its path; only where somebody has to do something
     title: str
     detail: str
     since: Moment | None

@@ -5,6 +5,6 @@ and the source of its SDK 9.13.0; each is named where it is used.
 """
 
 from .client import TwilioClient
-from .settings import TwilioSettings
+from .settings import TWILIO_DOMAINS, TwilioSettings
 
-__all__ = ["TwilioClient", "TwilioSettings"]
+__all__ = ["TWILIO_DOMAINS", "TwilioClient", "TwilioSettings"]

@@ -1,7 +1,7 @@
 """What a user may say of a Twilio account."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
@@ -10,6 +10,9 @@ from ...back_office import Identifier
 from ...reason import Reason
 from ...secret import Secret
 from ...settings import Count, ProviderSettings, SecretSetting, Settings, Url
+
+# Functions run below twil.io: twilio.com/docs/serverless/functions-assets/visibility, 2026-11.
+TWILIO_DOMAINS: Final = ("twilio.com", "twil.io")
 
 
 def _reason(value: Any) -> Any:
