@@ -7,6 +7,9 @@
 #
 # Installs what is missing with apt, as root or with a sudo that asks no password, and says so.
 # SYSTEM_PACKAGES=skip installs nothing. Elsewhere (macOS) it says what to install.
+#
+# The rules have to work in Prometheus 2 and 3. Where the system has an older one, `test` unpacks one of Debian's newer
+# packages into .programs/<release>/, once: nothing of it is installed, and no rights are needed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -85,6 +88,120 @@ install_all() { # installs what it can: one unobtainable package must not keep t
   for package in "$@"; do stop_service "$package"; done
 }
 
+# The newer generation, from the machine's own Debian mirror.
+
+has_prometheus_3() {
+  local promtool
+  for promtool in promtool .programs/*/bin/promtool; do
+    if has "$promtool" && "$promtool" --version 2>&1 | grep -Eq '^promtool, version ([3-9]|[0-9]{2,})\.'; then return; fi
+  done
+  return 1
+}
+
+debian_mirror() { # prints its address, as apt knows it
+  apt-get "$@" indextargets --format '$(ORIGIN) $(LABEL) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null \
+    | awk '$1 == "Debian" && $2 == "Debian" && $3 == "main" { print $4; exit }'
+}
+
+unpack_prometheus_of() { # RELEASE MIRROR FOLDER
+  local release=$1 mirror=$2 folder=$3 package keyring options
+  mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial" "$folder/unpacked"
+  printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\n' "$mirror" "$release" >"$folder/one.sources"
+  for keyring in /usr/share/keyrings/debian-archive-keyring.{gpg,pgp}; do
+    if [ -e "$keyring" ]; then printf 'Signed-By: %s\n' "$keyring" >>"$folder/one.sources" && break; fi
+  done
+  options=("${apt_aside[@]}" -o Dir::State::lists="$folder/lists" -o Dir::Cache="$folder/cache"
+    -o Dir::Etc::sourcelist="$folder/one.sources" -o Dir::Etc::sourceparts=/dev/null)
+  apt-get "${options[@]}" update && (
+    cd "$folder" && apt-get "${options[@]}" download prometheus promtool prometheus-alertmanager \
+      && for package in *.deb; do dpkg-deb -x "$package" unpacked || exit 1; done
+  ) && unpacked_runs "$folder/unpacked/usr/bin"
+}
+
+unpacked_runs() { # in FOLDER; on a system that is too old they do not
+  local program
+  for program in prometheus promtool prometheus-alertmanager amtool; do
+    "$1/$program" --version >/dev/null 2>&1 || { say "$program does not run here"; return 1; }
+  done
+}
+
+fetch_prometheus_3() { # from the first release that has it; Debian 13 has a newer 2
+  local work mirror release
+  work=$(mktemp -d "$PWD/.programs/fetching.XXXXXX") # apt takes a relative path as one below its own folders
+  apt_aside=(--quiet=2 -o Dir::State::status=/dev/null -o APT::Sandbox::User=root -o Acquire::Languages=none
+    -o Acquire::Retries=0 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15)
+  mirror=$(debian_mirror)
+  if [ -z "$mirror" ]; then # no lists, as in a container: read them aside
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+    local aside=("${apt_aside[@]}" -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache")
+    apt-get "${aside[@]}" update >/dev/null 2>&1 || true
+    mirror=$(debian_mirror "${aside[@]}")
+  fi
+  if [ -z "$mirror" ]; then
+    say "apt knows no Debian mirror."
+  else
+    for release in forky sid trixie; do
+      if [ -e ".programs/$release" ]; then continue; fi
+      if unpack_prometheus_of "$release" "$mirror" "$work/$release" >"$work/$release.log" 2>&1; then
+        mkdir ".programs/$release" && mv "$work/$release/unpacked/usr/bin" ".programs/$release/bin"
+        break
+      fi
+      sed "s/^/Debian $release: /" "$work/$release.log" >&2
+    done
+  fi
+  rm -rf "$work"
+}
+
+provide_prometheus_3() {
+  if has_prometheus_3; then return; fi
+  if has apt-get && has dpkg-deb; then
+    say "Unpacking a newer Prometheus, promtool and Alertmanager of Debian into .programs"
+    mkdir -p .programs
+    echo '*' >.programs/.gitignore
+    fetch_prometheus_3
+    if has_prometheus_3; then return; fi
+  fi
+  say ""
+  say "Missing here: a promtool 3 or newer, which tells that the alert rules work in Prometheus 3."
+  say "  Put one on the PATH, or the programs of a release into .programs/NAME/bin (https://prometheus.io/download/)."
+  if [ "${CI:-}" = true ] && has apt-get; then
+    say "CI=true: every test has to run, so this is a failure."
+    exit 1
+  fi
+  say "The tests that need it are skipped and say so."
+  say ""
+}
+
+provide_programs() {
+  local purpose=$1 missing
+  missing=$(missing_programs "$purpose")
+  if [ -n "$missing" ] && may_install; then
+    update_package_lists
+    # shellcheck disable=SC2046  # package names hold no spaces
+    install_all $(packages_of "$missing")
+    hash -r
+    missing=$(missing_programs "$purpose")
+  fi
+  [ -n "$missing" ] || return 0
+
+  say ""
+  say "Missing here: $missing"
+  if [ "$(uname -s)" = Darwin ]; then
+    say "  brew install prometheus node       (Alertmanager: https://prometheus.io/download/)"
+  elif has apt-get; then
+    say "  sudo apt-get install --no-install-recommends $(packages_of "$missing")"
+  fi
+  if [ "$purpose" = demo ]; then
+    say "The demo goes on without: you see the exporter, but no alert."
+  elif [ "${CI:-}" = true ]; then
+    say "CI=true: every test has to run, so this is a failure."
+    exit 1
+  else
+    say "The tests that need them are skipped and say so."
+  fi
+  say ""
+}
+
 if [ "${1:-}" = install ]; then
   may_install || exit 1
   update_package_lists
@@ -92,32 +209,5 @@ if [ "${1:-}" = install ]; then
   exit
 fi
 
-purpose=$1
-missing=$(missing_programs "$purpose")
-[ -n "$missing" ] || exit 0
-
-if may_install; then
-  update_package_lists
-  # shellcheck disable=SC2046  # package names hold no spaces
-  install_all $(packages_of "$missing")
-  hash -r
-  missing=$(missing_programs "$purpose")
-  [ -n "$missing" ] || exit 0
-fi
-
-say ""
-say "Missing here: $missing"
-if [ "$(uname -s)" = Darwin ]; then
-  say "  brew install prometheus node       (Alertmanager: https://prometheus.io/download/)"
-elif has apt-get; then
-  say "  sudo apt-get install --no-install-recommends $(packages_of "$missing")"
-fi
-if [ "$purpose" = demo ]; then
-  say "The demo goes on without: you see the exporter, but no alert."
-elif [ "${CI:-}" = true ]; then
-  say "CI=true: every test has to run, so this is a failure."
-  exit 1
-else
-  say "The tests that need them are skipped and say so."
-fi
-say ""
+provide_programs "$1"
+if [ "$1" = test ]; then provide_prometheus_3; fi

@@ -1,0 +1,1 @@
+"""Alert rules, their generator, the Alertmanager example and the runbooks."""
