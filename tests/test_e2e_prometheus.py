@@ -1,4 +1,4 @@
-"""The whole chain: sandbox, exporter and a real Prometheus; each fault is seen by PromQL, and its end too."""
+"""The whole chain: sandbox, exporter and a real Prometheus. What each fault becomes there: test_e2e_pages.py."""
 
 import json
 import re
@@ -196,18 +196,6 @@ def test_promtool_is_content_with_a_scrape(chain: Chain) -> None:
     text = requests.get(f"{chain.exporter_url}/metrics", timeout=5).content
     done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
     assert (done.returncode, done.stderr.decode()) == (0, "")
-
-
-@pytest.mark.parametrize("fault", SEEN_BY)
-def test_a_fault_is_seen_with_its_reason_and_so_is_its_end(chain: Chain, fault: str) -> None:
-    wait_for(chain.all_pass)
-    requests.put(f"{chain.sandbox.url}/sandbox/faults/{fault}", timeout=5).raise_for_status()
-    try:
-        promql = f'twofa_check_reason{{check="{SEEN_BY[fault]}", reason="{fault}"}} == 1'
-        wait_for(lambda: chain.query(promql))
-    finally:
-        requests.delete(f"{chain.sandbox.url}/sandbox/faults/{fault}", timeout=5).raise_for_status()
-    wait_for(chain.all_pass)
 
 
 def test_maintenance_is_no_outage(chain: Chain) -> None:

@@ -15,11 +15,13 @@ from checks.reason import Reason
 from checks.secret import Secret
 from checks.settings import Settings, format_duration
 from checks.targets import SECTIONS
+from exporter.alerting import AlertmanagerSettings
 from exporter.config import DiagnoseSettings
 from exporter.families import FAMILIES
 from tests.repo import ROOT
 
 README = ROOT / "README.md"
+METRICS = ROOT / "docs" / "metrics.md"
 REFERENCE = ROOT / "docs" / "configuration.md"
 
 
@@ -29,15 +31,15 @@ def golden(path: Path, text: str) -> None:
     assert path.read_text() == text
 
 
-def test_the_metrics_table_of_the_readme_is_that_of_the_catalogue() -> None:
+def test_the_table_of_metrics_is_that_of_the_catalogue() -> None:
     rows = [
         f"| `{family.name}` | {family.type} | {', '.join(family.labels) or '-'} | {family.help} |"
         for family in FAMILIES.values()
     ]
     begin, end = "<!-- metrics: written by make golden -->\n", "<!-- /metrics -->"
-    head, _, rest = README.read_text().partition(begin)
+    head, _, rest = METRICS.read_text().partition(begin)
     _, _, tail = rest.partition(end)
-    golden(README, head + begin + "".join(f"{row}\n" for row in rows) + end + tail)
+    golden(METRICS, head + begin + "".join(f"{row}\n" for row in rows) + end + tail)
 
 
 def test_the_configuration_reference_is_that_of_the_models() -> None:
@@ -56,9 +58,11 @@ def reference() -> Iterator[str]:
         for name, spec in part.types.items():
             yield from section(f"type: {name}", spec.settings)
         yield ""
-    yield "## diagnose"
-    yield from section("diagnose", DiagnoseSettings)
-    yield ""
+    parts: dict[str, type[Settings]] = {"diagnose": DiagnoseSettings, "alertmanager": AlertmanagerSettings}
+    for heading, model in parts.items():
+        yield f"## {heading}"
+        yield from section(heading, model)
+        yield ""
     yield "## checks"
     for name, kind in KINDS.items():
         yield from section(f"type: {name}", kind.settings)
@@ -111,7 +115,9 @@ def test_every_reason_that_a_check_gives_is_in_the_readme() -> None:
     assert sorted(reason for reason in given if f"`{reason}`" not in text) == []
 
 
-@pytest.mark.parametrize("document", [README, ROOT / "CONTRIBUTING.md", REFERENCE], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document", [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
 def test_links_to_files_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
         assert (document.parent / target).exists(), target
@@ -124,6 +130,6 @@ def test_the_readme_is_short_enough_to_be_read() -> None:
 def test_a_secret_has_no_default() -> None:
     models: list[type[Settings]] = [spec.settings for part in SECTIONS.values() for spec in part.types.values()]
     models += [kind.settings for kind in KINDS.values()]
-    models.append(DiagnoseSettings)
+    models += [DiagnoseSettings, AlertmanagerSettings]
     for model in models:
         assert not any(isinstance(field.default, Secret) for field in model.model_fields.values())

@@ -35,7 +35,7 @@ REQUIRED = (
     "LICENSE",
     "Makefile",
     "README.md",
-    "alerts/alertmanager.demo.yml",
+    "alerts/alertmanager.example.yml",
     "alerts/twofa.rules.test.yml",
     "alerts/twofa.rules.yml",
     "pyproject.toml",
@@ -112,12 +112,12 @@ def test_the_readme_promises_the_demo_and_the_tests() -> None:
 
 
 def test_the_makefile_keeps_every_promise() -> None:
-    targets = set(re.findall(r"^([a-z]+):", read("Makefile"), flags=re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), flags=re.MULTILINE))
     promised = {
         (path, target)
         for path in source_files()
         if path.endswith(".md")
-        for target in re.findall(r"(?:`|^\s*\$?\s*)make ([a-z]+)", read(path), flags=re.MULTILINE)
+        for target in re.findall(r"(?:`|^\s*\$?\s*)make ([a-z-]+)", read(path), flags=re.MULTILINE)
     }
     assert {(path, target) for path, target in promised if target not in targets} == set()
     assert {"demo", "test", "check"} <= targets
