@@ -2,7 +2,7 @@
 # Has to work with GNU make 3.81, the one of macOS.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-detect golden clean programs-demo programs-test
+.PHONY: help demo test check bench bench-detect golden dashboard-images clean programs-demo programs-test
 
 ARGS ?=
 PYTEST_ARGS ?= -n 3 --dist loadgroup
@@ -42,11 +42,17 @@ bench-detect: .venv/.stamp-dev ## half a year of simulated traffic: how fast and
 	@$(BIN)/python -m tests.bench.detect $(ARGS)
 
 golden: .venv/.stamp-dev ## rewrite the golden files; review the diff
-	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_exporter_metrics.py tests/test_exporter_config.py tests/test_repo_docs.py
-	@git --no-pager diff --stat -- README.md docs examples tests
+	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_exporter_metrics.py tests/test_exporter_config.py \
+		tests/test_repo_docs.py tests/test_alerts_rules.py tests/test_alerts_time_to_page.py tests/test_dashboards.py
+	@git --no-pager diff --stat -- alerts dashboards docs examples tests
+
+dashboard-images: .venv/.stamp-dev programs-test ## draw the dashboards into docs/images (450 MB of npm)
+	@npm install --prefix tests/grafana --legacy-peer-deps --no-audit --no-fund --no-package-lock --loglevel error
+	@npm run --prefix tests/grafana --silent build
+	@$(BIN)/python -m tests.grafana.render $(ARGS)
 
 clean: ## remove all that the other targets made
-	@rm -rf .venv tests/contract/node_modules build dist demo-data
+	@rm -rf .venv .programs tests/contract/node_modules tests/grafana/node_modules build dist demo-data
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find checks exporter tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
