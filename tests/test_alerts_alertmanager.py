@@ -518,7 +518,9 @@ def explained_by(page: Labels) -> set[str]:
     """The symptoms of its target that the page of a cause explains."""
     reason = page["reason"]
     if page.get("scope"):
-        return set() if reason == "sms_pumping" else {"TwoFACodesTooLate", "TwoFADeliveryBudgetBurn"}
+        of_a_country = {"TwoFACodesNotDelivered"} if page["scope"] == "country" else set()
+        late = {"TwoFACodesTooLate", "TwoFADeliveryBudgetBurn"}
+        return set() if reason == "sms_pumping" else late | of_a_country
     symptoms = set(DELIVERY_SYMPTOMS) if reason in SPOILS_DELIVERY else set()
     if reason in STOPS_TRAFFIC | HANDS_NOTHING_OUT:  # the latter of its whole job
         symptoms.add("TwoFATrafficStopped")

@@ -158,11 +158,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
         stray = [
             each
             for each in told
-            if each.is_firing
-            and each.at > began
-            and each.target not in owned
-            and each.name not in OF_THE_MACHINE
-            and not (each.name == "TwoFAExporterDown" and each.labels["job"] in chain.ended)
+            if each.is_firing and each.at > began and each.target not in owned and each.name not in OF_THE_MACHINE
         ]
     return Story({case.fault: case for case in cases}, clean, links, stray)
 
