@@ -2,7 +2,7 @@
 # Has to work with GNU make 3.81, the one of macOS.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-detect golden dashboard-images clean programs-demo programs-test
+.PHONY: help demo test pages check bench bench-detect golden dashboard-images clean programs-demo programs-test
 
 ARGS ?=
 PYTEST_ARGS ?= -n 3 --dist loadgroup
@@ -27,6 +27,9 @@ demo: .venv/.stamp-run programs-demo ## the exporter against its own sandbox, wi
 
 test: check programs-test $(if $(wildcard tests/contract/package.json),$(PRISM)) ## lint, types, then all tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+pages: .venv/.stamp-dev programs-test ## every fault of the sandbox, from its beginning to its page and its end
+	@ALL_PAGES=1 $(BIN)/python -m pytest tests/test_e2e_pages.py $(ARGS)
 
 check: .venv/.stamp-dev ## format, lint and types, without tests
 	@$(BIN)/ruff format --check --quiet .

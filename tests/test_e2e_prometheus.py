@@ -1,7 +1,5 @@
 """The whole chain: sandbox, exporter and a real Prometheus. What each fault becomes there: test_e2e_pages.py."""
 
-import json
-import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,13 +12,13 @@ import requests
 import yaml
 
 from checks.kinds import KINDS
-from checks.reason import Outcome, Reason
+from checks.reason import Reason
 from exporter.demo import notifications, write_sandbox_config
 from exporter.families import FAMILIES
 from exporter.sandbox.credentials import build_credentials
-from exporter.sandbox.faults import FAULTS, Place
+from exporter.sandbox.faults import FAULTS
 from exporter.sandbox.server import Sandbox
-from tests.processes import answers, exporter, free_port, run_command, running, wait_for
+from tests.processes import answers, exporter, free_port, running, wait_for
 from tests.repo import require_program
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
@@ -205,57 +203,6 @@ def test_maintenance_is_no_outage(chain: Chain) -> None:
         assert chain.query('twofa_check_reason{check="service-status", reason="ok"} == 1')
     finally:
         chain.sandbox.clear_fault("maintenance")
-
-
-@pytest.mark.parametrize(
-    ("fault", "check", "reason"),
-    [(fault, check, fault) for fault, check in SEEN_ONCE.items()]
-    + [(fault, *seen) for fault, seen in SEEN_ONCE_AS.items()],
-)
-def test_a_fault_is_the_reason_of_a_check_that_is_run_once(tmp_path: Path, fault: str, check: str, reason: str) -> None:
-    with Sandbox(faults=[fault]) as sandbox:
-        config = tmp_path / "exporter.yml"
-        write_sandbox_config(sandbox, config)
-        done = run_command("check", check, f"--config.file={config}", "--format=json")
-    (found,) = json.loads(done.stdout)["checks"]
-    assert (done.returncode, found["reason"]) == (3 if Reason(reason).outcome is Outcome.ERROR else 1, reason)
-
-
-@pytest.mark.parametrize("fault", SEEN_BY_DEMO)
-def test_a_fault_of_sign_ins_is_a_reason_in_the_demo(fault: str) -> None:
-    done = run_command("demo", "--once", f"--fault={fault}")
-    assert f"({fault})" in done.stdout
-    assert done.returncode == 1
-
-
-def backfill_yesterday(config: Path) -> None:
-    """Warm the baselines, and leave out what takes its time and is not asked about here."""
-    document = yaml.safe_load(config.read_text())
-    del document["checks"]["canary"], document["checks"]["conversion"]
-    config.write_text(yaml.safe_dump(document))
-    output = config.parent / "yesterday.om"
-    storage = config.parent / "exporter.db"
-    done = run_command(
-        "backfill", f"--config.file={config}", f"--storage.path={storage}", "--days=1", f"--output={output}"
-    )
-    assert done.returncode == 0, done.stderr
-    assert output.read_text().endswith("# EOF\n")
-
-
-@pytest.mark.slow
-@pytest.mark.xdist_group("e2e of an operator")
-def test_an_operator_that_blocks_is_named_with_its_evidence(tmp_path: Path) -> None:
-    with chained(tmp_path, speed=5, history_hours=48, prepare=backfill_yesterday) as chain:
-        chain.sandbox.set_fault("operator_blocking", Place("GB", "EE"))
-        node = 'scope="operator", country="GB", operator="EE"'
-        wait_for(lambda: chain.query(f'twofa_verdict{{{node}, reason="operator_blocking"}} == 1'), seconds=120)
-        threshold = f"ignoring (hypothesis) group_left twofa_evidence_threshold{{{node}}}"
-        wait_for(lambda: chain.query(f"twofa_evidence_score{{{node}}} > {threshold}"))
-        wait_for(lambda: chain.query('twofa_check_reason{check="delivery", reason="operator_blocking"} == 1'))
-        page = requests.get(f"{chain.exporter_url}/", timeout=5).text
-        assert re.search(r"\d+ of \d+ recipients at EE \(GB\) since .* got 30007; healthy rate", page)
-        assert chain.query('twofa_exporter_callbacks_total{outcome="accepted"} > 0')
-        assert chain.query('sum(twofa_message_delivery_seconds_count{source="callback"}) > 0')
 
 
 def test_there_is_a_fault_for_each_reason_that_the_checks_can_see() -> None:
