@@ -9,6 +9,7 @@ import requests
 
 from exporter.sandbox import Sandbox
 from exporter.sandbox.faults import OF_TIME
+from tests.processes import free_port
 
 NOW = 1_800_000_000.25
 UNIX_EPOCH = 2_208_988_800
@@ -97,7 +98,7 @@ def test_its_clock_is_not_the_back_offices(sandbox: Sandbox) -> None:
 
 def test_it_has_the_port_of_the_sandbox_unless_that_is_taken() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", free_port()))  # free for TCP, too
         with Sandbox(port=taken.getsockname()[1], history_hours=0.0, speed=0.0) as elsewhere:
             assert elsewhere.ntp_address != elsewhere.url.removeprefix("http://")
             assert len(ask(elsewhere, packet())) == 48
