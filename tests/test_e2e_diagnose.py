@@ -204,7 +204,7 @@ OF_ALL_MESSAGES: Mapping[str, Scenario] = {
 AT_AN_OPERATOR: Mapping[Place, Scenario] = {
     Place("GB", "EE"): Scenario(fault="operator_blocking", ask=about("sms")),
     Place("GB", "O2"): Scenario(fault="operator_delay", ask=at("GB", "O2")),
-    Place("AE", "Etisalat"): Scenario(fault="receipts_false", ask=at("AE", "Etisalat")),
+    Place("DE", "T-Mobile"): Scenario(fault="receipts_false", ask=at("DE", "T-Mobile")),
     Place("DE", "O2"): Scenario(fault="receipts_missing", ask=at("DE", "O2")),
     Place("IN", "Airtel"): Scenario(fault="sms_pumping", ask=at("IN", "Airtel")),
 }
