@@ -5,7 +5,7 @@
 .PHONY: help demo test pages check bench bench-detect golden dashboard-images clean programs-demo programs-test
 
 ARGS ?=
-PYTEST_ARGS ?= -n 4 --dist loadgroup
+PYTEST_ARGS ?= -n 3 --dist loadgroup
 PYTHON ?=
 export PYTHON
 
