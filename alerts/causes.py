@@ -147,13 +147,8 @@ def _without_echo(reason: Reason) -> str:
 
     Both look at the clock of the same platform, under the names of different targets.
     """
-
-    def said_by(kind: str) -> str:
-        return _maximum(
-            _EVERYWHERE, [f'last_over_time(twofa_check_reason{{kind="{kind}",reason="{reason}"}}[5m]) == 1']
-        )
-
-    return f"{said_by('clock')}\nor\n{said_by('verifier')}\nunless on (job)\n{said_by('clock')}"
+    clock, verifier = (_maximum(_EVERYWHERE, _said_by(reason, [kind])) for kind in ("clock", "verifier"))
+    return f"{clock}\nor\n{verifier}\nunless on (job)\n{clock}"
 
 
 _NO_DATE: Final = frozenset(KINDS["clock"].reasons) & {

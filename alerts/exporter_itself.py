@@ -80,13 +80,12 @@ def exporter_alerts() -> Iterator[Alert]:
         dashboard=Dashboard.EXPORTER,
         labels=("instance",),
     )
+    behind = "time() - last_over_time(twofa_log_read_until_timestamp_seconds[5m])"
     yield Alert(
         name="TwoFALogNotRead",
         severity=Severity.WARNING,
         expression=(
-            "time() - last_over_time(twofa_log_read_until_timestamp_seconds[5m]) > 900\n"
-            "and on (job, instance, target)\n"
-            "time() - last_over_time(twofa_log_read_until_timestamp_seconds[5m])\n"
+            f"{behind} > 900\nand on (job, instance, target)\n{behind}\n"
             "> on (job, instance, target) group_left ()\n"
             '3 * last_over_time(twofa_check_interval_seconds{kind="delivery"}[5m])\n'
             f"{_SCRAPED}"
@@ -113,14 +112,14 @@ def exporter_alerts() -> Iterator[Alert]:
         dashboard=Dashboard.EXPORTER,
         labels=("instance",),
     )
+    posts = "sum by (job, instance, target) (increase(twofa_exporter_callbacks_total[15m]))"
     yield Alert(
         name="TwoFACallbacksRefused",
         severity=Severity.WARNING,
         expression=(
             "sum by (job, instance, target) "
             f'(increase(twofa_exporter_callbacks_total{{outcome=~"{"|".join(_REFUSED)}"}}[15m]))\n/\n'
-            "sum by (job, instance, target) (increase(twofa_exporter_callbacks_total[15m])) > 0.1\nand\n"
-            "sum by (job, instance, target) (increase(twofa_exporter_callbacks_total[15m])) >= 10"
+            f"{posts} > 0.1\nand\n{posts} >= 10"
         ),
         for_="5m",
         summary="Status callbacks are refused.",

@@ -51,7 +51,6 @@ class Alert:
     dashboard: Dashboard
     labels: tuple[str, ...] = ()
     reason: str | None = None  # of a cause
-    runbook: str | None = None  # None: the name's own
 
     def document(self) -> dict[str, Any]:
         """Return the rule as a rule file has it."""
@@ -72,7 +71,7 @@ class Alert:
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
-                "runbook_url": f"{RUNBOOKS_URL}/{self.runbook or self.reason or self.name}",
+                "runbook_url": f"{RUNBOOKS_URL}/{self.reason or self.name}",
                 "dashboard_url": f"{GRAFANA_URL}/d/{path}",
             },
         }

@@ -1,8 +1,7 @@
 """The whole chain: sandbox, exporter and a real Prometheus. What each fault becomes there: test_e2e_pages.py."""
 
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,18 +129,18 @@ def quick(config: Path) -> None:
     config.write_text(yaml.safe_dump(document))
 
 
-@contextmanager
-def chained(folder: Path, *, speed: float, history_hours: float, prepare: Callable[[Path], None]) -> Iterator[Chain]:
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    folder = tmp_path_factory.mktemp("chain")
     program = require_program("prometheus")
     port, public_port, prometheus_port = free_port(), free_port(), free_port()
     callback_url = f"http://127.0.0.1:{public_port}/callbacks/twilio"
     token = build_credentials(1).auth_token
     posted = notifications(callback_url, f"http://127.0.0.1:{port}", token)
-    with Sandbox(speed=speed, history_hours=history_hours, notifications=posted) as sandbox:
+    with Sandbox(notifications=posted) as sandbox:
         config = folder / "exporter.yml"
         write_sandbox_config(sandbox, config, callback_url=callback_url)
         quick(config)
-        prepare(config)
         listen = f"--public.listen-address=127.0.0.1:{public_port}"
         with exporter(config, folder, "--log.level=warn", listen, port=port) as exporter_url:
             scrape = {
@@ -164,12 +163,6 @@ def chained(folder: Path, *, speed: float, history_hours: float, prepare: Callab
                 made = Chain(sandbox, exporter_url, url, checks)
                 wait_for(made.all_pass, seconds=60)
                 yield made
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    with chained(tmp_path_factory.mktemp("chain"), speed=1, history_hours=6, prepare=lambda _: None) as made:
-        yield made
 
 
 def test_every_metric_is_there_with_its_type(chain: Chain) -> None:
