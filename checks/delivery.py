@@ -1,7 +1,8 @@
 """Do messages arrive, and in time? Reads the provider's log of what was really sent into the book of messages.
 
 What the detector of operator faults says comes first. Beside it stands a plain verdict over the last half hour,
-guarded by a least number of messages: it needs no history.
+guarded by a least number of messages: it needs no history. What the detector has named and seen the end of is not
+judged once more.
 """
 
 from collections import Counter
@@ -69,17 +70,20 @@ def _judge(past: Past, recent: Recent, settings: DeliverySettings, now: float) -
     urgent = next((verdict for verdict in verdicts if verdict.pages), None)
     if urgent is not None:
         return urgent.reason, urgent.evidence
-    reason, detail = _judge_plainly(recent, settings, now)
+    over_at = past.book.explained_until()
+    if over_at > now - settings.window:
+        recent = past.book.recent(over_at, overdue_before=now - settings.receipts_within)
+    reason, detail = _judge_plainly(recent, settings, now, min(settings.window, now - over_at))
     if reason is Reason.OK and verdicts:
         return verdicts[0].reason, verdicts[0].evidence
     return reason, detail
 
 
-def _judge_plainly(recent: Recent, settings: DeliverySettings, now: float) -> tuple[Reason, str]:
+def _judge_plainly(recent: Recent, settings: DeliverySettings, now: float, seconds: float) -> tuple[Reason, str]:
     silent = settings.no_traffic_after
     if silent is not None and (recent.newest_at is None or recent.newest_at < now - silent):
         return Reason.NO_TRAFFIC, f"no message for {format_duration(silent)}"
-    window = format_duration(settings.window)
+    window = format_duration(max(1, round(seconds)))
     failed = sum(recent.failed.values())
     judged = recent.delivered + failed
     if judged < settings.min_messages:

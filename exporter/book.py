@@ -67,3 +67,7 @@ class TargetBook:
     def verdicts(self) -> Sequence[Verdict]:
         """Return what the detector of operator faults says now, the worst first."""
         return self.messages.verdicts(self.target)
+
+    def explained_until(self) -> float:
+        """Return when the latest fault ended that the detector had named (Unix time); 0 when there was none."""
+        return self.messages.explained_until(self.target)

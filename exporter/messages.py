@@ -290,6 +290,12 @@ class Messages:
             known = self._targets.get(target)
             return () if known is None else known.detector.verdicts()
 
+    def explained_until(self, target: str) -> float:
+        """Return when the latest fault ended that the detector had named (Unix time); 0 when there was none."""
+        with self._database.lock:
+            known = self._targets.get(target)
+            return 0.0 if known is None else known.detector.explained_until()
+
     def suspicions(self, target: str) -> Sequence[Suspicion]:
         """Return the nodes above half their threshold."""
         with self._database.lock:

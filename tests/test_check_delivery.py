@@ -1,7 +1,8 @@
 """The check `delivery`: what is read, what is judged and what is not."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -64,10 +65,14 @@ class JudgedBook:
     """A book whose detector has spoken."""
 
     book: Book
-    said: Sequence[Verdict]
+    said: Sequence[Verdict] = ()
+    over_at: float = 0.0
 
     def verdicts(self) -> Sequence[Verdict]:
         return self.said
+
+    def explained_until(self) -> float:
+        return self.over_at
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.book, name)
@@ -106,6 +111,25 @@ def test_a_slow_tenth_is_not_slow_delivery() -> None:
 def test_messages_older_than_the_window_are_read_but_not_judged() -> None:
     old = [receipt(n, Status.UNDELIVERED, minutes_ago=40, reason=Reason.OPERATOR_BLOCKING) for n in range(50)]
     assert check(*delivered(20, start=200), *old).reason is Reason.OK
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "reason"), [(31, Reason.DELIVERY_FAILING), (11, Reason.DELIVERY_FAILING), (9, Reason.OK)]
+)
+def test_what_was_created_before_the_end_of_a_named_fault_is_not_judged_once_more(
+    minutes_ago: int, reason: Reason
+) -> None:
+    past = Storage.in_memory(Meters()).past("delivery", "twilio", NOW)
+    past.book.take((), reading=Reading(read_until=NOW.timestamp() - 3600))
+    book: Any = JudgedBook(past.book, over_at=NOW.timestamp() - minutes_ago * 60)
+    failed = [
+        receipt(n, Status.UNDELIVERED, minutes_ago=10, reason=Reason.OPERATOR_BLOCKING) for n in range(1000, 1050)
+    ]
+    arrived = [receipt(n, minutes_ago=5) for n in range(30)]
+    result = check_delivery(FakeClient(receipts=[*failed, *arrived]), SETTINGS, replace(past, book=book))
+    assert result.reason is reason
+    if reason is Reason.OK:
+        assert result.detail == "30 messages in 9m, 0.0% not delivered, 90 % within 4 s"
 
 
 def test_silence_is_no_traffic() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from checks.messages.detector import DetectorSettings, Scope
-from checks.messages.detector.node import Move, Node
+from checks.messages.detector.node import Climb, Move, Node
 from checks.messages.detector.sessions import Look, Session
 from checks.messages.detector.signatures import (
     HYPOTHESES,
@@ -84,7 +84,7 @@ def test_what_a_narrower_node_contributed_goes_when_its_fault_is_over() -> None:
     for turn in range(5):
         node.add(look(float(turn), Outcome.BLOCKED), Move((4.0, 1.0), (0, 1)), SETTINGS)
     before = node.climbs[0].score
-    node.relieve({0: 15.0, 1: 15.0, 2: 15.0})
+    node.relieve({number: Climb(15.0, 15.0, 0.0, 0.0) for number in range(3)})
     assert node.climbs[0].score == node.climbs[0].peak == pytest.approx(before - 15.0)
     assert list(node.climbs) == [0]
 
@@ -96,7 +96,5 @@ def test_a_mild_fault_takes_longer_to_be_over_than_a_severe_one(bad_of_ten: int,
     for turn in range(201):
         is_bad = turn * bad_of_ten % 10 < bad_of_ten
         node.add(look(float(turn), Outcome.BLOCKED), bad if is_bad else good, SETTINGS)
-    for turn in range(1, healthy_looks + 1):
-        assert node.climbs, turn
-        node.add(look(201.0, Outcome.FAST), good, SETTINGS)
-    assert not node.climbs
+    over = [list(node.add(look(201.0, Outcome.FAST), good, SETTINGS)) for _ in range(healthy_looks)]
+    assert over == [[]] * (healthy_looks - 1) + [[0]]

@@ -79,3 +79,6 @@ class Book(LogBook, Protocol):
 
     def verdicts(self) -> Sequence[Verdict]:
         """Return what the detector of operator faults says now, the worst first."""
+
+    def explained_until(self) -> float:
+        """Return when the latest fault ended that the detector had named (Unix time); 0 when there was none."""

@@ -8,6 +8,7 @@ import msgspec
 
 from ..movement import Confirmation, Movement
 from .baseline import GENERIC, HOUR, shares_of
+from .ending import end_faults
 from .evidence import evidence_of
 from .learning import LEAST_LEARNT, Gains, Operator, State, end_hour
 from .node import Move, Node
@@ -116,12 +117,17 @@ class Detector:
         looks = operator.looks
         looks[key] = looks.get(key, 0) + 1
         move = self._moves[session.operator].get(key) or self._move(session.operator, key)
-        ended: dict[int, float] = {}
-        for node in self._nodes[session.operator]:
-            if ended:
-                node.relieve(ended)
+        nodes = self._nodes[session.operator]
+        over: dict[Scope, Sequence[int]] = {}
+        for node in nodes:
+            if session.created_at < node.explained_until:
+                break  # else what is wider would show more of a fault than the part that it is of
             if node.climbs or move.rising:
-                ended |= node.add(look, move, settings)
+                verdicts = node.add(look, move, settings)
+                if verdicts:
+                    over[node.scope] = verdicts
+        if over:
+            end_faults(state, nodes, over, look.at, settings.half_life)
 
     def _move(self, number: int, key: int) -> Move:
         points = self._points[number]
@@ -178,6 +184,12 @@ class Detector:
             )
             for found in self._found(1.0)
         )
+
+    def explained_until(self) -> float:
+        """Return the end of the latest fault that was named and is over (Unix time); 0 when there was none."""
+        state = self._state
+        nodes = (state.provider, *state.countries.values(), *(operator.node for operator in state.operators))
+        return max(node.explained_until for node in nodes)
 
     def suspicions(self) -> tuple[Suspicion, ...]:
         """Return what would page with twice the evidence, and what does page; the worst first."""

@@ -1,7 +1,8 @@
 """The score of each hypothesis at one node: an operator, a country or the provider.
 
 A score is a cumulative sum of points that cannot fall below 0 (CUSUM, Page 1954) and fades with a half-life. A fault
-is over, however high its score, after a run of healthy looks that a fault as severe as it was seldom allows.
+is over, however high its score, after a run of healthy looks that a fault as severe as it was seldom allows. What was
+created before the end of a fault is explained by it, and begins no other one.
 """
 
 import math
@@ -41,6 +42,7 @@ class Climb(msgspec.Struct):
     since: float  # Unix time: creation of the first message that spoke for it
     begun_at: float  # Unix time: the look that began it
     is_verdict: bool = False  # it has been above the threshold
+    named_at: float = 0.0  # Unix time: the look that made it a verdict
     supported: int = 1  # looks that spoke for it
     opposed: int = 0  # looks between them that spoke against it
     run: int = 0  # looks that spoke against it since the last that spoke for it
@@ -66,25 +68,27 @@ class Node(msgspec.Struct):
     at: float = 0.0  # Unix time: when the scores were right
     climbs: dict[int, Climb] = {}  # by the number of the hypothesis
     normal: Normal | None = None  # None: not known yet
+    explained_until: float = 0.0  # Unix time: messages created earlier are of a fault that is over
     history: History = msgspec.field(default_factory=History)
 
-    def add(self, look: Look, move: Move, settings: DetectorSettings) -> dict[int, float]:
-        """Add the points of a look. Return the last scores of faults that ended with it, by hypothesis."""
+    def add(self, look: Look, move: Move, settings: DetectorSettings) -> Sequence[int]:
+        """Add the points of a look. Return by number the verdicts that are over with it: they stay for now."""
         climbs = self.climbs
-        ended = self._climb_on(look, move, settings) if climbs else {}
+        over = self._climb_on(look, move, settings) if climbs else ()
         self.at = look.at
         for hypothesis in move.rising:
             if hypothesis not in climbs:
                 worth = move.points[hypothesis]
                 climb = climbs[hypothesis] = Climb(worth, worth, look.session.created_at, look.at)
-                climb.is_verdict = worth > self.threshold
+                if worth > self.threshold:
+                    climb.is_verdict, climb.named_at = True, look.at
                 climb.tally[look.after] = 1
                 climb.resent = int(look.session.is_resent and look.after >= _UNTYPED)
                 if _LOST < look.after < _PENDING:
                     climb.failures[look.session.told] = 1
-        return ended
+        return over
 
-    def _climb_on(self, look: Look, move: Move, settings: DetectorSettings) -> dict[int, float]:
+    def _climb_on(self, look: Look, move: Move, settings: DetectorSettings) -> Sequence[int]:
         at, session, before, after, _ = look
         points, threshold = move.points, self.threshold
         fade = 2.0 ** ((self.at - at) / settings.half_life)
@@ -102,7 +106,8 @@ class Node(msgspec.Struct):
                 climb.run = 0
                 if score > climb.peak:
                     climb.peak = score
-                    climb.is_verdict = climb.is_verdict or score > threshold
+                    if score > threshold and not climb.is_verdict:
+                        climb.is_verdict, climb.named_at = True, at
             elif worth < 0.0:
                 climb.run += 1
                 if score <= 0.0 or (climb.is_verdict and climb.is_over):
@@ -116,19 +121,38 @@ class Node(msgspec.Struct):
                 climb.resent += is_resent
                 if is_failure and (told in climb.failures or len(climb.failures) < _MOST_CODES):
                     climb.failures[told] = climb.failures.get(told, 0) + 1
-        return self._end(over) if over else {}
+        return self._drop_suspicions(over) if over else ()
 
-    def _end(self, over: Sequence[int]) -> dict[int, float]:
-        ended = {hypothesis: self.climbs.pop(hypothesis) for hypothesis in over}
-        return {hypothesis: climb.score for hypothesis, climb in ended.items() if climb.is_verdict}
+    def _drop_suspicions(self, over: Sequence[int]) -> Sequence[int]:
+        verdicts = []
+        for hypothesis in over:
+            if self.climbs[hypothesis].is_verdict:
+                verdicts.append(hypothesis)
+            else:
+                del self.climbs[hypothesis]
+        return verdicts
 
-    def relieve(self, ended: Mapping[int, float]) -> None:
+    def take_back(self, at: float, *, unless_older_than: Climb | None = None) -> Mapping[int, Climb]:
+        """Begin anew with what is created from now (Unix time) on; return the climbs that this ends, by hypothesis.
+
+        A verdict that began, and was one, before a fault that is over is another fault's: it stays.
+        """
+        self.explained_until = at
+        fault = unless_older_than
+        ended, self.climbs = self.climbs, {}
+        if fault is not None:
+            for hypothesis, climb in ended.items():
+                if climb.is_verdict and climb.since < fault.since and climb.named_at < fault.named_at:
+                    self.climbs[hypothesis] = climb
+        return ended
+
+    def relieve(self, ended: Mapping[int, Climb]) -> None:
         """Take away what a narrower node contributed to scores, now that its fault is over."""
-        for hypothesis, score in ended.items():
+        for hypothesis, contributed in ended.items():
             climb = self.climbs.get(hypothesis)
             if climb is not None:
-                climb.score -= score
-                climb.peak = max(climb.score, climb.peak - score)
+                climb.score -= contributed.score
+                climb.peak = max(climb.score, climb.peak - contributed.score)
                 if climb.score <= 0.0:
                     del self.climbs[hypothesis]
 
@@ -140,8 +164,8 @@ class Node(msgspec.Struct):
         climb.probes += 1
         climb.score += worth
         climb.peak = max(climb.peak, climb.score)
-        if climb.score > self.threshold:
-            climb.is_verdict = True
+        if climb.score > self.threshold and not climb.is_verdict:
+            climb.is_verdict, climb.named_at = True, self.at
         if climb.score <= 0.0:
             del self.climbs[hypothesis]
 

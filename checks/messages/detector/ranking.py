@@ -12,7 +12,7 @@ from .node import Climb, Node
 from .signatures import HYPOTHESES, OUTCOME_OF, TYPED, UNTYPED, Hypothesis, Outcome, points_of
 from .verdict import Scope
 
-_CLOSE: Final = 3.0  # points: what chance adds in the rest of a wider node's traffic
+CLOSE: Final = 3.0  # points: what chance adds in the rest of a wider node's traffic
 _SURGE: Final = 3.0  # times the ordinary traffic, which pumping is taken to be
 _ASKED_AGAIN: Final = (0.37, 0.05)
 """Share of clients who ask for another code when it is missing (truecheck.co, "the true cost of failed OTP delivery";
@@ -32,10 +32,13 @@ NO_ARRIVAL: Final = (
 """Hypotheses under which a test message does not arrive either."""
 
 _H = Hypothesis
-_NEVER_AT: Final[Mapping[Scope, frozenset[Hypothesis]]] = {
-    Scope.OPERATOR: frozenset({_H.COUNTRY_OFF, _H.ACCOUNT_STOPPED}),
-    Scope.COUNTRY: frozenset({_H.ACCOUNT_STOPPED}),
-    Scope.PROVIDER: frozenset({_H.COUNTRY_OFF, _H.UNCONVERTED}),
+NEVER_AT: Final[Mapping[Scope, frozenset[int]]] = {
+    scope: frozenset(HYPOTHESES.index(each) for each in never)
+    for scope, never in {
+        Scope.OPERATOR: (_H.COUNTRY_OFF, _H.ACCOUNT_STOPPED),
+        Scope.COUNTRY: (_H.ACCOUNT_STOPPED,),
+        Scope.PROVIDER: (_H.COUNTRY_OFF, _H.UNCONVERTED),
+    }.items()
 }
 """What is by its nature no fault of such a scope. When nobody types a code any more, nobody tells of them."""
 
@@ -83,25 +86,25 @@ class Ranking:
             return parts
         if not self._exceeds(whole) and all(part.climb.since < whole.climb.since for part in parts):
             return parts  # no part is of what the whole shows
-        if any(part.climb.peak >= whole.score - _CLOSE for part in parts):
+        if any(part.climb.peak >= whole.score - CLOSE for part in parts):
             return parts
         return [whole]
 
     def _best(self, node: Node, hours: Sequence[float]) -> Finding | None:
         """Return what explains best what a node shows; None when there is nothing to explain."""
         scores = node.scores(self._now, self._half_life)
-        for hypothesis in _NEVER_AT[node.scope]:
-            scores.pop(HYPOTHESES.index(hypothesis), None)
+        for number in NEVER_AT[node.scope]:
+            scores.pop(number, None)
         if not scores:
             return None
         number = max(scores, key=lambda each: scores[each])
         climb, score = node.climbs[number], scores[number]
         if climb.is_verdict or score > node.threshold * self._above:
-            number = _likeliest(node, climb, scores)
+            number = likeliest(node, climb, scores)
         return Finding(node, HYPOTHESES[number], climb, score, hours, self._judged_until)
 
 
-def _likeliest(node: Node, climb: Climb, among: Iterable[int]) -> int:
+def likeliest(node: Node, climb: Climb, among: Iterable[int]) -> int:
     """Return the hypothesis under which the outcomes since a climb began are likeliest, without any clipping."""
     if node.normal is None:
         raise ValueError("a node without a baseline has no scores")
