@@ -24,12 +24,12 @@ def free_port() -> int:
         return port
 
 
-def wait_for(condition: Callable[[], T], *, seconds: float = 20) -> T:
+def wait_for(condition: Callable[[], T], *, seconds: float = 20, every: float = 0.02) -> T:
     """Return the first true value of ``condition``; fails with its last value when none comes in time."""
     ends_at = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < ends_at, f"did not happen within {seconds} s: {value!r}"
-        time.sleep(0.02)
+        time.sleep(every)
     return value
 
 
