@@ -57,5 +57,9 @@ class CallbackClient(Protocol):
         """Whether posts are expected: without a public URL none can be believed."""
 
     @property
+    def signed_headers(self) -> Sequence[str]:
+        """The names, in lower case, of the headers that prove a post genuine: they are sent on with it."""
+
+    @property
     def forward_to(self) -> str | None:
         """Where a genuine post is sent on to, as it came; None for nowhere."""

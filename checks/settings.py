@@ -5,7 +5,7 @@ The models say what is accepted; ``exporter/config.py`` reads the file, composes
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from phonenumbers import SUPPORTED_REGIONS
@@ -236,11 +236,22 @@ class ConfirmationSettings(Settings):
     token: SecretSetting = Field(description="what the application sends as bearer token")
 
 
+class Pace(NamedTuple):
+    """How often a kind of check may run, and why not more often."""
+
+    seconds: float  # the shortest interval
+    why: str  # in words
+
+
 class TargetSettings(Settings):
     """What everything that a check can look at may set."""
 
     type: str = Field(description="the vendor")
     timeout: Annotated[Seconds, between("100ms", "5m")] = Field(10.0, description="time that one API call may take")
+
+    def paces(self) -> Mapping[str, Pace]:
+        """Return how often kinds of checks may run, by kind; those that are not there may run as often as wanted."""
+        return {}
 
 
 class VerifierEventSettings(Settings):

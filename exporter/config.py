@@ -29,6 +29,7 @@ from checks.settings import (
     Settings,
     TargetSettings,
     between,
+    format_duration,
 )
 from checks.target import TargetSpec
 from checks.targets import SECTIONS
@@ -183,6 +184,7 @@ def load(path: Path) -> Config:
     diagnose = _load_part(DiagnoseSettings, _DIAGNOSE, document, resolve, problems)
     alertmanager = _load_part(AlertmanagerSettings, _ALERTMANAGER, document, resolve, problems)
     _check_references(document, problems)
+    _check_paces(targets, checks, problems)
     if problems.lines or diagnose is None or alertmanager is None:
         raise ConfigError(f"{path}: {line}" for line in sorted(problems.lines))
     config = Config(targets=targets, checks=checks, diagnose=diagnose, alertmanager=alertmanager)
@@ -505,6 +507,18 @@ def _check_references(document: Mapping[str, Any], problems: _Problems) -> None:
             basis = KINDS[kind].lives_on
             if basis is not None and isinstance(settings, Mapping) and basis not in settings:
                 problems.add(where, f"{homes[target]}.{target} has no {basis}, which the check {kind} lives on")
+
+
+def _check_paces(
+    targets: Mapping[str, TargetSettings], checks: Mapping[str, ConfiguredCheck], problems: _Problems
+) -> None:
+    """Check that nothing is asked more often than its target wants to be."""
+    for name, check in checks.items():
+        settings = targets.get(check.target)
+        pace = None if settings is None else settings.paces().get(check.kind_name)
+        if pace is not None and check.settings.interval < pace.seconds:
+            shortest, given = format_duration(pace.seconds), format_duration(check.settings.interval)
+            problems.add((_CHECKS, name, "interval"), f'must be at least "{shortest}", is "{given}": {pace.why}')
 
 
 def _check_capability(kind: str, section: str, vendor: Any, where: Iterable[str], problems: _Problems) -> None:

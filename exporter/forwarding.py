@@ -8,7 +8,7 @@ import heapq
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from typing import Final
@@ -26,13 +26,7 @@ _THREADS: Final = 4
 _TIMEOUT_SECONDS: Final = (3.0, 10.0)  # to connect, to be answered
 _PAUSES_SECONDS: Final = (1.0, 5.0, 25.0, 120.0)  # before the second and each later attempt
 _STOP_SECONDS: Final = 2.0
-_HEADERS: Final = (
-    "content-type",
-    "x-twilio-signature",
-    "x-twilio-webhooks-signature-settings",
-    "i-twilio-idempotency-token",
-    "user-agent",
-)
+_HEADERS: Final = ("content-type", "user-agent")
 _AGAIN: Final = (408, 425, 429)
 _NO_ANSWER: Final = 0
 
@@ -75,9 +69,14 @@ class Forwarder:
         for thread in self._threads:
             thread.join(_STOP_SECONDS)
 
-    def send(self, target: str, url: str, query: str, headers: Mapping[str, str], body: bytes) -> None:
-        """Send a post on to ``url``, soon. When too many wait already it is dropped and counted."""
-        kept = {name: headers[name] for name in _HEADERS if name in headers}
+    def send(
+        self, target: str, url: str, query: str, headers: Mapping[str, str], body: bytes, *, signed: Sequence[str] = ()
+    ) -> None:
+        """Send a post on to ``url``, soon, with the headers that are ``signed``.
+
+        When too many wait already it is dropped and counted.
+        """
+        kept = {name: headers[name] for name in (*_HEADERS, *signed) if name in headers}
         post = _Post(time.monotonic(), target, f"{url}?{query}" if query else url, kept, body)
         if not self._put(post):
             self._meters.forward(target, ForwardOutcome.DROPPED)

@@ -201,7 +201,9 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "unknown provider type": (
         edited("type: twilio", "type: twillio"),
-        ['c.yml: providers.twilio.type: unknown type "twillio", must be twilio; did you mean "twilio"?'],
+        [
+            'c.yml: providers.twilio.type: unknown type "twillio", must be one of: twilio, vonage; did you mean "twilio"?'
+        ],
     ),
     "unknown key": (
         edited("target: twilio", "target: twilio\n    intervall: 5s"),

@@ -81,12 +81,24 @@ CALLS: Final[Mapping[str, Call]] = {
 }
 """Every call of every protocol in ``checks.clients``; a vendor takes those that it can answer."""
 
+
+def calls_of(*names: str) -> Mapping[str, Call]:
+    return {name: CALLS[name] for name in names}
+
+
 VENDORS: Final[Mapping[str, Vendor]] = {
     "twilio": Vendor(
         settings={"type": "twilio", "account_sid": "AC" + "a" * 32, "auth_token": Secret(TOKEN)},
         url_settings=("base_url", "status_page"),
         calls=CALLS,
         without_permission={"fetch_spend": None, "fetch_country_permissions": CountryPermissions(readable=False)},
+    ),
+    "vonage": Vendor(
+        settings={"type": "vonage", "api_key": "abcd1234", "api_secret": Secret(TOKEN)},
+        url_settings=("base_url", "status_page"),
+        calls=calls_of(
+            "verify_credentials", "fetch_balance", "fetch_service_status", "read_page", "send_canary", "fetch_canary"
+        ),
     ),
 }
 
@@ -131,6 +143,7 @@ KEYS: Final = (
     "incidents",
     "permissions",
     "messages",
+    "records",
     "incoming_phone_numbers",
     "usage_records",
 )

@@ -27,10 +27,11 @@ from checks.errors import BadResponseError, DeadlineExceededError, NotFoundError
 from checks.messages import Receipt, Status, mask_number
 from checks.providers import PROVIDERS
 from checks.providers.http import deadline
+from checks.providers.rows import Seen
 from checks.providers.twilio import TwilioClient, TwilioSettings
 from checks.providers.twilio.answers import parse_number
 from checks.providers.twilio.codes import ERROR_CODES, LIST, PAGE, error_page
-from checks.providers.twilio.log import Seen, parse_time
+from checks.providers.twilio.log import parse_time
 from checks.providers.twilio.paging import parse_bookmark
 from checks.reason import Reason
 from checks.secret import Secret

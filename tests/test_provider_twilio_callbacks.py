@@ -14,8 +14,8 @@ from twilio.request_validator import RequestValidator
 
 from checks.callbacks import Callback, CallbackOutcome, CallbackRefusedError
 from checks.messages import Receipt, Source, Status
+from checks.providers.posts import parse_form
 from checks.providers.twilio import TwilioClient, TwilioSettings
-from checks.providers.twilio.callbacks import _parse_form
 from checks.providers.twilio.signature import SHA1, SignedUrl, algorithm_of
 from checks.reason import Reason
 from checks.secret import Secret
@@ -142,12 +142,12 @@ def test_a_json_body_has_the_verdict_of_the_sdk(url: str, body: bytes, how: str)
 
 @given(st.lists(st.tuples(texts, texts), max_size=8))
 def test_a_form_is_decoded_as_it_was_encoded(pairs: list[tuple[str, str]]) -> None:
-    assert _parse_form(urlencode(pairs).encode()) == pairs
+    assert parse_form(urlencode(pairs).encode()) == pairs
 
 
 @given(st.text("ab&=+%;20f \t", max_size=40))
 def test_an_odd_form_is_decoded_as_the_standard_library_does(text: str) -> None:
-    assert _parse_form(text.encode()) == parse_qsl(text, keep_blank_values=True)
+    assert parse_form(text.encode()) == parse_qsl(text, keep_blank_values=True)
 
 
 @pytest.mark.parametrize(

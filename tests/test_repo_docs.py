@@ -10,10 +10,14 @@ from typing import Any, get_args, get_origin
 import pytest
 from pydantic.fields import FieldInfo
 
+from checks.callbacks import CallbackClient
+from checks.clients import MessageSearchClient, NumberLookupClient
 from checks.kinds import KINDS
+from checks.providers import PROVIDERS
 from checks.reason import Reason
 from checks.secret import Secret
 from checks.settings import Settings, format_duration
+from checks.target import Wire
 from checks.targets import SECTIONS
 from exporter.alerting import AlertmanagerSettings
 from exporter.config import DiagnoseSettings
@@ -107,6 +111,45 @@ def default_of(model: type[Settings], field: FieldInfo) -> str:
     if isinstance(value, float) and "duration" in str(field.metadata):
         return f"`{format_duration(value)}`"
     return f"`{value}`".replace("|", "\\|")
+
+
+PROVIDERS_PAGE = ROOT / "docs" / "providers.md"
+WIRES = {
+    Wire.CONTRACT: "a test holds it to the vendor's own machine-readable documents",
+    Wire.DOCUMENTED: "read in the vendor's documentation",
+    Wire.UNVERIFIED: "parts of it are hearsay: look at the first answers yourself",
+}
+
+
+def test_the_table_of_providers_is_that_of_the_code() -> None:
+    golden(PROVIDERS_PAGE, "\n".join(providers()) + "\n")
+
+
+def providers() -> Iterator[str]:
+    """The page of providers: a capability is a protocol that the client implements."""
+    vendors = {name: spec for name, spec in PROVIDERS.items()}
+    able = {
+        **{f"check `{name}`": kind.needs for name, kind in KINDS.items() if name in OF_PROVIDERS},
+        "callbacks": CallbackClient,
+        "search by number (`diagnose`)": MessageSearchClient,
+        "look-up of a number": NumberLookupClient,
+    }
+    yield "# Providers"
+    yield ""
+    yield "Written from the table of providers by `make golden`. What a vendor's API cannot tell is not there, and"
+    yield "`config check` says so when a check is asked of it. The settings of each are in"
+    yield "[configuration.md](configuration.md)."
+    yield ""
+    yield f"| | {' | '.join(f'`{name}`' for name in vendors)} |"
+    yield f"|---|{'---|' * len(vendors)}"
+    for words, protocol in able.items():
+        yield f"| {words} | {' | '.join('yes' if spec.implements(protocol) else '-' for spec in vendors.values())} |"
+    yield f"| how well its wire is verified | {' | '.join(spec.wire for spec in vendors.values())} |"
+    yield ""
+    yield from (f"- {wire}: {words}." for wire, words in WIRES.items())
+
+
+OF_PROVIDERS = [name for name, kind in KINDS.items() if any(s.implements(kind.needs) for s in PROVIDERS.values())]
 
 
 def test_every_reason_that_a_check_gives_is_in_the_readme() -> None:

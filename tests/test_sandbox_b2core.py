@@ -20,8 +20,8 @@ from exporter.sandbox import FAULTS, PERSONAS, Client, Sandbox
 from exporter.sandbox.b2core_wire import MAX_BODY_BYTES
 from exporter.sandbox.clients import CONFIRMED_SHARE, Clients
 from exporter.sandbox.faults import OF_THE_BACK_OFFICE, Place
+from exporter.sandbox.gate import STOPPING
 from exporter.sandbox.geography import find_home
-from exporter.sandbox.twilio import STOPPING
 
 START = 1_800_000_000.0
 TEXT = "Sandbox Broker: Your verification code is "

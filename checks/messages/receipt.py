@@ -78,6 +78,7 @@ def reached(before: Status | None, now: Status) -> tuple[Status, ...]:
 FAILURE_REASONS: Final = (
     Reason.ACCOUNT_SUSPENDED,
     Reason.ACCOUNT_RESTRICTED,
+    Reason.BALANCE_EXHAUSTED,
     Reason.SENDER_INVALID,
     Reason.SENDER_UNREGISTERED,
     Reason.COUNTRY_NOT_PERMITTED,

@@ -7,7 +7,7 @@ from typing import Final
 from .account import Account
 from .clients import Client, Clients
 from .faults import Switches
-from .twilio import STOPPING
+from .gate import STOPPING
 from .twilio_messages import send_message
 from .verifications import draw_code
 from .wire import TwilioError

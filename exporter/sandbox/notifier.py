@@ -11,6 +11,7 @@ from .account import Account
 from .message import Message
 from .outbox import Outbox, Post, is_loopback_url
 from .posts import Signer, build_event, build_received
+from .vendors import EMULATORS
 from .wire import Json
 
 STEP_SECONDS: Final = 0.1
@@ -32,6 +33,7 @@ class Notifications:
     Raises NotificationError.
     """
 
+    vendor: str = "twilio"  # whose posts the callbacks are
     callback_url: str | None = None  # all messages; one that is sent with a StatusCallback goes there instead
     event_url: str | None = None  # a webhook sink of Event Streams
     signed_as: str | None = None  # the URL that is signed, where a proxy would stand before the receiver
@@ -46,6 +48,8 @@ class Notifications:
         urls = (self.callback_url, self.event_url, self.phone_url)
         if any(url is not None and not is_loopback_url(url) for url in urls):
             raise NotificationError("the sandbox posts to HTTP on loopback addresses only")
+        if self.vendor not in EMULATORS:
+            raise NotificationError(f"no vendor {self.vendor}, must be one of: {', '.join(EMULATORS)}")
         if not all(0 <= share <= 1 for share in (self.disorder, self.repeats, self.loss)):
             raise NotificationError("a share must be between 0 and 1")
         if bool(self.phones) != (self.phone_url is not None):
@@ -127,7 +131,7 @@ class Notifier:
             return
         url = self._callback_url(message)
         if url is not None and status != "queued":  # of the first status Twilio does not tell
-            post = self._signer.callback(url, message, status, at)
+            post = EMULATORS[self._wanted.vendor].post(self._account, url, self._wanted.signed_as, message, status, at)
             closed_after = (message.closed or at) - at
             self._send(self._callbacks, post, f"{message.sid}/{status}", overtaken_after=closed_after)
         if self._wanted.event_url is not None:

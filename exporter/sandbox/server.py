@@ -24,13 +24,14 @@ from .connections import HANG_UP
 from .control import build_control
 from .credentials import Credentials, build_credentials
 from .dates import Dated
+from .emulator import Ground
 from .faults import Place, Switches
 from .geography import find_operator
 from .notifier import Notifications, Notifier
 from .ntp import TimeServer
 from .statuspage import PREFIX as STATUSPAGE_PREFIX
 from .statuspage import build_statuspage
-from .twilio import build_twilio
+from .vendors import EMULATORS
 from .world import kept_seconds
 
 DEFAULT_HISTORY_HOURS: Final = 6.0
@@ -93,6 +94,7 @@ class Sandbox:
         )
         main = open_account(speed=speed, fates=self._clients.fates)
         child = open_account(speed=0.0, parent_sid=main.sid)
+        self._account = main
         notifier = Notifier(main, notifications or Notifications(), clock)
         closing = asyncio.Event()  # held requests are dropped before the others are waited for
         office = Office(account=main, clients=self._clients, clock=clock)
@@ -102,7 +104,7 @@ class Sandbox:
             build_control(self.credentials, self._switches, b2core, self._clients, seed=seed, speed=speed),
             build_statuspage(self._switches, clock),
             b2core.mount,
-            Mount("", app=build_twilio(main=main, child=child, clock=clock, closing=closing)),
+            *_mounts(Ground(account=main, child=child, clock=clock, closing=closing)),
         ]
         self._server = Server(
             Dated(Starlette(routes=routes), clock),
@@ -122,6 +124,30 @@ class Sandbox:
     def url(self) -> str:
         """The origin that stands for every Twilio host."""
         return f"http://{_authority(self._host, self._port)}"
+
+    def provider_settings(self, vendor: str, *, callback_url: str | None = None) -> dict[str, Any]:
+        """Return the entry of a configuration for the account behind a vendor's wire; its secrets are ``Secret``.
+
+        With a URL for callbacks it believes the posts of the sandbox. Raises LookupError for a vendor that is none.
+        """
+        emulator = EMULATORS[vendor]
+        settings = {
+            "type": vendor,
+            **emulator.settings(self._account),
+            "base_url": self.url + emulator.prefix,
+            "status_page": self.statuspage_url,
+        }
+        if callback_url is not None:
+            settings["callbacks"] = {
+                **emulator.callback_settings(self._account),
+                **({"public_url": callback_url} if emulator.signs_url else {}),
+            }
+        return settings
+
+    @property
+    def account(self) -> Account:
+        """The account behind every vendor's wire: what a reader of any of them should find."""
+        return self._account
 
     @property
     def statuspage_url(self) -> str:
@@ -232,6 +258,12 @@ def _bind_time(listener: socket.socket) -> socket.socket:
     except OSError:
         udp.bind((host, 0))
     return udp
+
+
+def _mounts(ground: Ground) -> list[Mount]:
+    """Return every vendor below its prefix, the one at the root last: it takes what is left."""
+    emulators = sorted(EMULATORS.values(), key=lambda emulator: emulator.prefix, reverse=True)
+    return [Mount(emulator.prefix, app=emulator.build(ground)) for emulator in emulators]
 
 
 async def _run_together(*parts: Callable[[], Coroutine[Any, Any, None]]) -> None:

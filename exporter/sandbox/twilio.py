@@ -3,7 +3,6 @@
 All products share one origin, told apart by their paths, as those do not collide.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -11,15 +10,20 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
+
+from checks.secret import Secret
 
 from . import twilio_account, twilio_messages, twilio_messaging, twilio_products, twilio_verify
 from .access import Caller, Permission, authenticate, choose_account, require
 from .account import Account
-from .connections import hang_up, hold
-from .faults import Switches
+from .emulator import Emulator, Ground
+from .gate import RETRY_AFTER_SECONDS, Admit, Gate
+from .message import Message
+from .outbox import Post
+from .posts import Signer
 from .wire import API_VERSION, Call, Json, TwilioError, not_found, parse_form
 
 ACCOUNT_PATH: Final = f"/{API_VERSION}/Accounts/{{account}}"
@@ -28,7 +32,6 @@ VERIFY_SERVICE_PATH: Final = "/v2/Services/{verify_service}"
 
 CALLER: Final = "twofa.sandbox.caller"
 
-RETRY_AFTER_SECONDS: Final = 1
 CONCURRENT_REQUESTS: Final = 100
 """What the account is said to do at once while it is limited. Twilio does not say where the limit lies."""
 
@@ -198,21 +201,13 @@ ENDPOINTS: Final = (
 )
 
 
-def build_twilio(
-    *,
-    main: Account,
-    child: Account,
-    clock: Callable[[], float],
-    closing: asyncio.Event,
-) -> ASGIApp:
-    """Return the application that answers like Twilio.
-
-    Held connections are dropped when `closing` is set.
-    """
-    routes = [Route(each.path, _build_route(each, child, clock), methods=[each.method]) for each in ENDPOINTS]
+def build_twilio(ground: Ground) -> ASGIApp:
+    """Return the application that answers like Twilio."""
+    main, child = ground.account, ground.child
+    routes = [Route(each.path, _build_route(each, child, ground.clock), methods=[each.method]) for each in ENDPOINTS]
     handlers = {HTTPException: _refuse_route, TwilioError: _refuse}
     app = Starlette(routes=routes, exception_handlers=handlers)
-    return _Gate(app, main=main, child=child, closing=closing)
+    return Gate(app, main.switches, ground.closing, refuse=_refuse_under_fault, admit=_admit(main, child))
 
 
 def _build_route(
@@ -247,53 +242,42 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
     return not_found(request.url.path).to_response()
 
 
-# The faults that answer before anybody asks who is calling, the first that is on wins.
-REFUSALS: Final[dict[str, Callable[[], Response]]] = {
-    "bad_response": lambda: HTMLResponse(
-        "<!DOCTYPE html><html><head><title>Welcome</title></head><body>Welcome</body></html>"
-    ),
-    "provider_outage": lambda: TwilioError(503, 20503, "Service unavailable").to_response(),
-    "rate_limited": lambda: TwilioError(
-        429,
-        20429,
-        "Too many concurrent requests",
-        headers={"Retry-After": str(RETRY_AFTER_SECONDS), "Twilio-Concurrent-Requests": str(CONCURRENT_REQUESTS)},
-    ).to_response(),
-}
-
-STOPPING: Final = frozenset({"unreachable", "timeout", "credentials_rejected", "account_suspended", *REFUSALS})
-"""The faults during which nothing can be sent by anybody."""
+def _refuse_under_fault(fault: str, _request: Request) -> Response:
+    if fault == "rate_limited":
+        headers = {
+            "Retry-After": str(RETRY_AFTER_SECONDS),
+            "Twilio-Concurrent-Requests": str(CONCURRENT_REQUESTS),
+        }
+        return TwilioError(429, 20429, "Too many concurrent requests", headers=headers).to_response()
+    return TwilioError(503, 20503, "Service unavailable").to_response()
 
 
-class _Gate:
-    """Lets requests through to the endpoints that no fault stops and whose caller is known."""
+def _admit(main: Account, child: Account) -> Admit:
+    """Return what notes the caller of a request, or refuses it."""
 
-    def __init__(self, app: ASGIApp, *, main: Account, child: Account, closing: asyncio.Event) -> None:
-        self._app = app
-        self._main = main
-        self._child = child
-        self._closing = closing
-        self._switches: Switches = main.switches
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._switches.is_on("unreachable"):
-            await hang_up(scope, receive)
-        elif self._switches.is_on("timeout"):
-            await hold(receive, self._closing)
-            await hang_up(scope, receive)
-        else:
-            refusal = self._find_refusal(scope)
-            await (refusal or self._app)(scope, receive, send)
-
-    def _find_refusal(self, scope: Scope) -> Response | None:
-        for fault, build in REFUSALS.items():
-            if self._switches.is_on(fault):
-                return build()
-        authorization = Request(scope).headers.get("authorization")
-        if self._switches.is_on("credentials_rejected"):
+    def admit(request: Request) -> Response | None:
+        authorization = request.headers.get("authorization")
+        if main.switches.is_on("credentials_rejected"):
             authorization = None
         try:
-            scope[CALLER] = authenticate(authorization, self._main, self._child)
+            request.scope[CALLER] = authenticate(authorization, main, child)
         except TwilioError as error:
             return error.to_response()
         return None
+
+    return admit
+
+
+def _post(account: Account, url: str, signed_as: str | None, message: Message, status: str, at: float) -> Post:
+    signer = Signer(account_sid=account.sid, auth_token=account.auth_token, signed_as=signed_as)
+    return signer.callback(url, message, status, at)
+
+
+TWILIO: Final = Emulator(
+    prefix="",
+    build=build_twilio,
+    settings=lambda account: {"account_sid": account.sid, "auth_token": Secret(account.auth_token)},
+    callback_settings=lambda _: {},  # the Auth Token signs
+    post=_post,
+    signs_url=True,
+)

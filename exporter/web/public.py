@@ -121,7 +121,7 @@ class PublicSite:
         if isinstance(receipts, Defect):
             return CallbackOutcome.MALFORMED
         if client.forward_to is not None:  # whatever becomes of it here, the application is to have it
-            self._forwarder.send(target, client.forward_to, callback.query, headers, body)
+            self._forwarder.send(target, client.forward_to, callback.query, headers, body, signed=client.signed_headers)
         if receipts:
             try:
                 kept = await self._intake.keep(target, receipts)

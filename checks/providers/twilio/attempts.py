@@ -22,7 +22,7 @@ from ...messages.verification import CODE_LIFE_SECONDS, Attempt
 from ..http import Reply
 from ..limiter import RateLimiter
 from ..observer import Observer
-from .log import Seen
+from ..rows import Seen
 from .sdk import PAGE_SIZE
 
 PATH: Final = "/v2/Attempts"

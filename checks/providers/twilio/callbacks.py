@@ -6,11 +6,9 @@ https://www.twilio.com/docs/events/event-types/messaging/outbound-message: the s
 https://www.twilio.com/docs/events/faq/at-least-once-delivery: events are sent again for four hours, in any order.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import unquote_plus
 
 import msgspec
 
@@ -19,18 +17,17 @@ from ...messages import UNKNOWN_OPERATOR, Receipt, Source, Status
 from ...messages.operator import operator_by_mcc_mnc, origin_of
 from ...reason import Reason
 from ...secret import Secret
+from ..networks import Networks
+from ..posts import parse_form
 from .answers import parse_code
 from .log import MESSAGE_SID, STATUSES, Failure
 from .settings import CallbackSettings
 from .signature import SETTINGS, SHA1, SIGNATURE, SignedUrl, algorithm_of
 
-_MOST_FIELDS: Final = 200
 _MOST_EVENTS: Final = 1000
 _EVENTS: Final = "com.twilio.messaging.message."
 _MOST_SECONDS_APART: Final = 2 * 86_400.0  # an event and its arrival: later is a replay, earlier is no time at all
 _CHANNEL: Final = ":"  # "whatsapp:+49…"
-_MANY: Final = 20  # messages, before a network has a name of its own
-_MOSTLY: Final = 0.6  # of them
 _FAILURES: Final = (Status.UNDELIVERED, Status.FAILED)
 _BEGINNING: Final = frozenset({"accepted", "queued"})  # their events tell when the message came about
 
@@ -55,33 +52,6 @@ class _MessageStatus(msgspec.Struct, rename="camel"):
     mnc: str | int | None = None
 
 
-class _Networks:
-    """Gives the codes of a network the name that the number plan has for most of its numbers.
-
-    So an operator has one name, whoever tells of its messages, and a number that was ported counts where it is now.
-    """
-
-    _MOST: Final = 2000  # codes come from outside
-
-    def __init__(self) -> None:
-        self._names: dict[str, Counter[str]] = {}
-
-    def name(self, network: str, by_plan: str) -> str:
-        """Return the name of the operator of a message."""
-        if network == UNKNOWN_OPERATOR:
-            return by_plan
-        if network not in self._names and len(self._names) >= self._MOST:
-            return by_plan
-        names = self._names.setdefault(network, Counter())
-        if by_plan != UNKNOWN_OPERATOR and (by_plan in names or len(names) < self._MOST):
-            names[by_plan] += 1
-        told = names.total()
-        name = max(names, key=lambda each: names[each], default=network)
-        if told >= _MANY and names[name] >= _MOSTLY * told:
-            return name
-        return network if by_plan == UNKNOWN_OPERATOR else by_plan
-
-
 class Callbacks:
     """Reads the posts for one account. Safe to use from several threads."""
 
@@ -98,7 +68,7 @@ class Callbacks:
         self._token = auth_token.reveal().encode()
         self._shared_key = None if settings.shared_key is None else settings.shared_key.reveal().encode()
         self._failure = failure
-        self._networks = _Networks()
+        self._networks = Networks()
 
     def read(self, callback: Callback) -> Sequence[Receipt]:
         """Return the receipts in a post. Raises CallbackRefusedError."""
@@ -113,7 +83,7 @@ class Callbacks:
             if not self._url.is_signed_body(secret, callback.query, callback.body, signature, algorithm):
                 raise CallbackRefusedError(CallbackOutcome.BAD_SIGNATURE)
             return self._receipts_of_events(callback.body, callback.at)
-        fields = _parse_form(callback.body)
+        fields = parse_form(callback.body)
         if not self._url.is_signed_form(secret, callback.query, fields, signature, algorithm):
             raise CallbackRefusedError(CallbackOutcome.BAD_SIGNATURE)
         return self._receipts_of_form(dict(fields), callback.at)
@@ -199,26 +169,6 @@ class Callbacks:
 
 _events: Final = msgspec.json.Decoder(list[_Event])
 _message_status: Final = msgspec.json.Decoder(_MessageStatus)
-
-
-def _parse_form(body: bytes) -> list[tuple[str, str]]:
-    """Return the fields as ``urllib.parse.parse_qsl`` does, which decodes also what has nothing to decode."""
-    try:
-        pairs = body.decode("ascii").split("&")
-    except UnicodeDecodeError:
-        raise CallbackRefusedError(CallbackOutcome.MALFORMED) from None
-    if len(pairs) > _MOST_FIELDS:
-        raise CallbackRefusedError(CallbackOutcome.MALFORMED)
-    fields = []
-    for pair in pairs:
-        if pair:
-            name, _, value = pair.partition("=")
-            fields.append((_decoded(name), _decoded(value)))
-    return fields
-
-
-def _decoded(text: str) -> str:
-    return unquote_plus(text) if "%" in text or "+" in text else text
 
 
 def _digits(value: str | int | None, width: int) -> str:

@@ -25,6 +25,7 @@ from ...messages import Receipt, mask_number
 from ...messages.verification import Attempt
 from ...reason import Reason
 from ..http import BODY_LIMIT_BYTES, Http, Reply, reason_for_status
+from ..json_api import clock_of
 from ..limiter import RateLimiter
 from ..observer import NoObserver, Observer
 from ..statuspage import StatuspageClient
@@ -47,13 +48,14 @@ from .attempts import PATH as ATTEMPTS_PATH
 from .attempts import REQUESTS_A_MINUTE, Attempts
 from .callbacks import Callbacks
 from .codes import ERROR_CODES, MISSING_PERMISSION, NO_SUCH_RESOURCE, NOT_AUTHORIZED, NUMBER_LIKE
-from .log import MESSAGE_SID, MessageLog, clock_of
+from .log import MESSAGE_SID, MessageLog
 from .lookup import FIELDS as LOOKUP_FIELDS
 from .lookup import parse_lookup
 from .paging import bookmark_of, first_query, parse_bookmark
 from .sdk import PAGE_SIZE, build_sdk, credentials_of, documented_shape
 from .sending import form_of, parse_sid, parse_status
 from .settings import TwilioSettings
+from .signature import IDEMPOTENCY, SETTINGS, SIGNATURE
 
 if TYPE_CHECKING:
     from twilio.rest.api.v2010.account import AccountInstance
@@ -90,6 +92,8 @@ _KEY_MAY_NOT_READ_ACCOUNT: Final = (
 
 class TwilioClient:
     """One Twilio account, API version 2010-04-01 and its younger sisters. Safe to use from several threads."""
+
+    signed_headers: Final[Sequence[str]] = (SIGNATURE, SETTINGS, IDEMPOTENCY)
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ from ...messages import Receipt, Status
 from ...messages.operator import origin_of
 from ...reason import Reason
 from ..observer import Observer
+from ..rows import Seen
 from .answers import parse_code
 from .sdk import PAGE_SIZE
 
@@ -171,26 +172,6 @@ class MessageLog:
             self._observer.message_unreadable()
 
 
-class Seen:
-    """Remembers things for a while: the last few thousand."""
-
-    _MOST: Final = 5000
-
-    def __init__(self) -> None:
-        self._recent: set[int] = set()
-        self._older: set[int] = set()
-
-    def add(self, thing: Any) -> bool:
-        """Remember a thing of JSON; return whether it is new."""
-        digest = hash(json.dumps(thing, sort_keys=True))
-        if digest in self._recent or digest in self._older:
-            return False
-        self._recent.add(digest)
-        if len(self._recent) >= self._MOST:
-            self._recent, self._older = set(), self._recent
-        return True
-
-
 _pages: Final = msgspec.json.Decoder(_Page)
 
 
@@ -252,14 +233,6 @@ def _reached(rows: Sequence[Row | Mapping[str, Any]]) -> float | None:
 def _number(recipient: Any) -> str:
     """Return the recipient's number, as far as the log still has it; it may have a channel ("whatsapp:") before it."""
     return recipient.rpartition(":")[2] if isinstance(recipient, str) else ""
-
-
-def clock_of(headers: Mapping[str, str]) -> float | None:
-    """Return the provider's time as Unix time: the Date header (RFC 9110 section 6.6.1); None when it tells none."""
-    try:
-        return parse_time(headers.get("Date"))
-    except BadResponseError:
-        return None
 
 
 # Dates are most of the work. Messages share their seconds, and seconds share their days.

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from ...errors import BadResponseError
+from .. import bookmarks
 from .sdk import PAGE_SIZE
 
 _DAY: Final = r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?"
@@ -57,15 +58,7 @@ def bookmark_of(next_page_uri: str | None, log_path: str) -> str | None:
 
 def parse_bookmark(bookmark: str) -> str:
     """Return the query that a bookmark stands for. Raises BadResponseError for one that we cannot have written."""
-    try:
-        given = parse_qsl(bookmark, keep_blank_values=True, strict_parsing=True, max_num_fields=len(_PARAMETERS))
-    except ValueError:
-        given = []
-    names = [name for name, _ in given]
-    is_sound = all(name in _PARAMETERS and _PARAMETERS[name].fullmatch(value) for name, value in given)
-    if not given or not is_sound or len(set(names)) < len(names) or len(bookmark) > _MOST_LETTERS:
-        raise BadResponseError("Twilio's message log has no such page")
-    return urlencode(given)
+    return urlencode(bookmarks.parse_bookmark(bookmark, _PARAMETERS, "Twilio"))
 
 
 def _day(moment: float, days_later: int) -> str:

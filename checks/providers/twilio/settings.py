@@ -1,25 +1,18 @@
 """What a user may say of a Twilio account."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, Strict, model_validator
+from pydantic import Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from ...back_office import Identifier
-from ...reason import Reason
 from ...secret import Secret
 from ...settings import Count, ProviderSettings, SecretSetting, Settings, Url
+from ..causes import ReasonSetting
 
 # Functions run below twil.io: twilio.com/docs/serverless/functions-assets/visibility, 2026-11.
 TWILIO_DOMAINS: Final = ("twilio.com", "twil.io")
-
-
-def _reason(value: Any) -> Any:
-    known = isinstance(value, str) and value in set(Reason) - {Reason.OK}
-    if not known:
-        raise PydanticCustomError("reason", 'must be a reason such as "operator_blocking"')
-    return Reason(value)
 
 
 _AccountSid = Annotated[str, Field(pattern=r"^AC[0-9a-fA-F]{32}$")]
@@ -65,7 +58,7 @@ class TwilioSettings(ProviderSettings):
     callbacks: CallbackSettings | None = Field(
         None, description="status callbacks and Event Streams, taken on --public.listen-address; off unless given"
     )
-    error_codes: dict[Annotated[int, Strict()], Annotated[Reason, BeforeValidator(_reason)]] = Field(
+    error_codes: dict[Annotated[int, Strict()], ReasonSetting] = Field(
         default_factory=dict, description="Twilio's error codes that mean another reason than built in"
     )
 

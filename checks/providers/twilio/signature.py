@@ -16,6 +16,8 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 SIGNATURE: Final = "x-twilio-signature"
 SETTINGS: Final = "x-twilio-webhooks-signature-settings"  # key=…,algorithm=HMAC_SHA256: signed with a shared key
 
+IDEMPOTENCY: Final = "i-twilio-idempotency-token"  # the same when a post is sent again
+
 SHA1: Final = "HMAC_SHA1"
 _DIGESTS: Final = {SHA1: "sha1", "HMAC_SHA256": "sha256"}
 

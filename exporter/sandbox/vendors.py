@@ -1,0 +1,11 @@
+"""The literal table of vendors whose wire the sandbox speaks."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from .emulator import Emulator
+from .twilio import TWILIO
+from .vonage import VONAGE
+
+EMULATORS: Final[Mapping[str, Emulator]] = MappingProxyType({"twilio": TWILIO, "vonage": VONAGE})
