@@ -1,0 +1,120 @@
+"""A provider touches the files that CONTRIBUTING names, and no other: nobody else knows a vendor by its name."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from checks.providers import PROVIDERS
+from checks.target import Wire
+from tests.repo import ROOT, source_files
+
+FILES = (
+    "checks/providers/{vendor}.py",
+    "exporter/sandbox/{vendor}.py",
+    "tests/test_provider_{vendor}.py",
+)
+"""Its own files. The first may be a folder, where one file would be too long."""
+
+TABLES = (
+    "checks/providers/__init__.py",
+    "exporter/sandbox/vendors.py",
+    "tests/test_provider_conformance.py",
+    "tests/test_provider_faults.py",
+)
+"""What holds a row for each provider."""
+
+SDKS = ("boto3", "botocore", "infobip_api_client", "messagebird", "plivo", "sinch", "telnyx", "twilio", "vonage")
+
+BACK_OFFICES = ("checks/backoffices/", "exporter/sandbox/b2core")
+"""They name the vendors that they can be set up with."""
+
+# The demo is of one vendor, the sandbox began as one, and the rest are words about it where they matter.
+FIRST = "twilio"
+LAST = list(PROVIDERS)[-1]
+OF_THE_HOUSE = [vendor for vendor in PROVIDERS if vendor != FIRST]
+
+
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("vendor", OF_THE_HOUSE)
+def test_a_provider_has_its_own_files(vendor: str) -> None:
+    folder = f"checks/providers/{vendor}/__init__.py"
+    missing = [path for each in FILES if not (ROOT / (path := each.format(vendor=vendor))).is_file()]
+    if (ROOT / folder).is_file():
+        missing.remove(FILES[0].format(vendor=vendor))
+    assert missing == []
+
+
+@pytest.mark.parametrize("vendor", PROVIDERS)
+def test_a_provider_has_a_row_in_each_table(vendor: str) -> None:
+    assert [path for path in TABLES if f'"{vendor}":' not in read(path)] == []
+
+
+def mentions(vendor: str) -> set[str]:
+    """The sources of both packages that name a vendor, whatever the case."""
+    return {
+        path
+        for path in source_files("checks", "exporter")
+        if path.endswith(".py") and re.search(rf"(?<![a-z]){vendor}(?![a-z])", read(path), re.IGNORECASE)
+    }
+
+
+@pytest.mark.parametrize("vendor", OF_THE_HOUSE)
+def test_no_other_source_knows_a_provider_by_its_name(vendor: str) -> None:
+    own = {each.format(vendor=vendor) for each in FILES} | set(TABLES)
+    elsewhere = (f"checks/providers/{vendor}/", *BACK_OFFICES)
+    others = {path for path in mentions(vendor) - own if not path.startswith(elsewhere)}
+    assert others == set()
+
+
+def test_the_last_provider_touched_what_contributing_names() -> None:
+    """Counted: its own files and rows, and the pages that `make golden` writes."""
+    section = read("CONTRIBUTING.md").partition("**A new provider**")[2].partition("\n\n`wire=")[0]
+    named = {path.replace("<vendor>", LAST) for path in re.findall(r"`([\w./<>]+\.(?:py|md|json|yml))`", section)}
+    own = {each.format(vendor=LAST) for each in FILES}
+    written = {"docs/configuration.md", "docs/providers.md", "examples/config.schema.json"}
+    assert named == own | set(TABLES) | written
+    assert len(named) == 10
+    assert [path for path in sorted(named) if LAST not in read(path).lower()] == []
+
+
+def test_a_vendor_is_seen_in_any_case_and_not_within_a_word() -> None:
+    assert "checks/providers/vonage.py" in mentions("vonage")
+    assert mentions("vona") == set()
+
+
+@pytest.mark.parametrize("vendor", PROVIDERS)
+def test_a_wire_that_is_held_to_a_contract_has_its_test(vendor: str) -> None:
+    has_test = (ROOT / f"tests/test_contract_{vendor}.py").is_file()
+    assert has_test or PROVIDERS[vendor].wire is not Wire.CONTRACT
+
+
+@pytest.mark.parametrize("vendor", PROVIDERS)
+def test_a_provider_names_its_domains(vendor: str) -> None:
+    assert PROVIDERS[vendor].domains
+
+
+def modules_after(code: str) -> set[str]:
+    """What a fresh interpreter has loaded."""
+    command = [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"]
+    found = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return {name.partition(".")[0] for name in found.stdout.split()}
+
+
+def test_no_sdk_is_loaded_before_a_provider_needs_it() -> None:
+    assert modules_after("import exporter.app, exporter.commands, checks.targets") & set(SDKS) == set()
+
+
+def test_a_provider_loads_no_sdk_of_another() -> None:
+    code = (
+        "from checks.targets import build_client\nfrom checks.providers.vonage import VonageSettings\n"
+        "from checks.secret import Secret\n"
+        "build_client(VonageSettings(type='vonage', api_key='abcd1234', api_secret=Secret('x' * 16))).close()"
+    )
+    loaded = modules_after(code)
+    assert "requests" in loaded
+    assert loaded & set(SDKS) == set()
