@@ -16,7 +16,7 @@ from checks.secret import Secret
 from exporter.sandbox import Sandbox
 from exporter.sandbox import vonage as emulator
 from tests.contract.prism import HOME, proxy, require_prism
-from tests.contract.vonage import write_spec
+from tests.contract.vonage_spec import write_spec
 
 pytestmark = pytest.mark.contract
 
