@@ -51,7 +51,7 @@ def check_balance(client: BalanceClient, settings: BalanceSettings, past: Past) 
     if money is None:
         return CheckResult(
             reason=Reason.OK,
-            detail="a sub-account has no balance of its own; the parent account's is the one to check",
+            detail="no balance of its own: the account pays later, or is a sub-account, whose parent has it",
         )
     spend = client.fetch_spend()
     runway_seconds = _runway_seconds(money, spend, past)

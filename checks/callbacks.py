@@ -63,3 +63,12 @@ class CallbackClient(Protocol):
     @property
     def forward_to(self) -> str | None:
         """Where a genuine post is sent on to, as it came; None for nowhere."""
+
+
+@runtime_checkable
+class QueryCallbackClient(Protocol):
+    """Its provider calls back with GET too: a callback without a body, whose query says it all."""
+
+    @property
+    def takes_queries(self) -> bool:
+        """Whether GET is answered."""

@@ -117,7 +117,7 @@ class BalanceClient(Protocol):
     """Can read money."""
 
     def fetch_balance(self) -> Money | None:
-        """Return the balance, or None for an account that has none of its own (a sub-account)."""
+        """Return the balance, or None for an account that has none of its own (a sub-account, one that pays later)."""
 
     def fetch_spend(self) -> RecentSpend | None:
         """Return what was spent, or None when these credentials may not read it."""

@@ -529,4 +529,5 @@ def _check_capability(kind: str, section: str, vendor: Any, where: Iterable[str]
     if not issubclass(client, KINDS[kind].needs):
         able = [name for name, row in KINDS.items() if issubclass(client, row.needs)]
         noun = SECTIONS[section].noun
-        problems.add(where, f"a {vendor} {noun} cannot answer the check {kind}; it can answer: {', '.join(able)}")
+        whose = f"{'an' if vendor[0] in 'aeiou' else 'a'} {vendor} {noun}"
+        problems.add(where, f"{whose} cannot answer the check {kind}; it can answer: {', '.join(able)}")

@@ -38,6 +38,7 @@ class _Post:
     url: str = field(compare=False, repr=False)
     headers: Mapping[str, str] = field(compare=False, repr=False)
     body: bytes = field(compare=False, repr=False)
+    method: str = field(compare=False, default="POST")
     attempts: int = field(compare=False, default=0)
 
 
@@ -70,14 +71,22 @@ class Forwarder:
             thread.join(_STOP_SECONDS)
 
     def send(
-        self, target: str, url: str, query: str, headers: Mapping[str, str], body: bytes, *, signed: Sequence[str] = ()
+        self,
+        target: str,
+        url: str,
+        query: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        signed: Sequence[str] = (),
+        method: str = "POST",
     ) -> None:
         """Send a post on to ``url``, soon, with the headers that are ``signed``.
 
         When too many wait already it is dropped and counted.
         """
         kept = {name: headers[name] for name in (*_HEADERS, *signed) if name in headers}
-        post = _Post(time.monotonic(), target, f"{url}?{query}" if query else url, kept, body)
+        post = _Post(time.monotonic(), target, f"{url}?{query}" if query else url, kept, body, method)
         if not self._put(post):
             self._meters.forward(target, ForwardOutcome.DROPPED)
 
@@ -125,7 +134,8 @@ class Forwarder:
 def _post(session: requests.Session, post: _Post) -> int:
     """Return the status of the answer; an error is told by none, as its text would quote the URL."""
     try:
-        answer = session.post(
+        answer = session.request(
+            post.method,
             post.url,
             data=post.body,
             headers=dict(post.headers),

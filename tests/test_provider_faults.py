@@ -100,6 +100,40 @@ VENDORS: Final[Mapping[str, Vendor]] = {
             "verify_credentials", "fetch_balance", "fetch_service_status", "read_page", "send_canary", "fetch_canary"
         ),
     ),
+    "infobip": Vendor(
+        settings={"type": "infobip", "api_key": Secret(TOKEN)},
+        url_settings=("base_url", "status_page"),
+        calls=calls_of(
+            "verify_credentials", "fetch_balance", "fetch_service_status", "read_page", "send_canary", "fetch_canary"
+        ),
+    ),
+    "plivo": Vendor(
+        settings={"type": "plivo", "auth_id": "MA" + "A" * 18, "auth_token": Secret(TOKEN)},
+        url_settings=("base_url", "status_page"),
+        calls=calls_of(
+            "verify_credentials",
+            "fetch_account",
+            "fetch_balance",
+            "fetch_service_status",
+            "read_page",
+            "send_canary",
+            "fetch_canary",
+        ),
+    ),
+    "telnyx": Vendor(
+        settings={"type": "telnyx", "api_key": Secret(TOKEN)},
+        url_settings=("base_url", "status_page"),
+        calls=calls_of(
+            "verify_credentials", "fetch_balance", "fetch_service_status", "read_page", "send_canary", "fetch_canary"
+        ),
+    ),
+    "messagebird": Vendor(
+        settings={"type": "messagebird", "access_key": Secret(TOKEN)},
+        url_settings=("base_url", "status_page"),
+        calls=calls_of(
+            "verify_credentials", "fetch_balance", "fetch_service_status", "read_page", "send_canary", "fetch_canary"
+        ),
+    ),
 }
 
 ASKED: Final = [(vendor, call) for vendor, row in VENDORS.items() for call in row.calls]

@@ -36,6 +36,7 @@ class Post:
     url: str = field(repr=False)
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
+    method: str = "POST"
 
 
 @dataclass(order=True, slots=True)
@@ -102,7 +103,8 @@ class Outbox:
 
 def _is_taken(session: requests.Session, post: Post) -> bool:
     try:
-        answer = session.post(
+        answer = session.request(
+            post.method,
             post.url,
             data=post.body,
             headers=dict(post.headers),

@@ -14,7 +14,13 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from checks.callbacks import Callback, CallbackClient, CallbackOutcome, CallbackRefusedError
+from checks.callbacks import (
+    Callback,
+    CallbackClient,
+    CallbackOutcome,
+    CallbackRefusedError,
+    QueryCallbackClient,
+)
 from checks.messages import Receipt
 
 from ..forwarding import Forwarder
@@ -96,13 +102,15 @@ class PublicSite:
         path: str = scope["path"]
         if not path.startswith(_PREFIX):
             return HTTPStatus.NOT_FOUND
-        if scope["method"] != "POST":
+        if scope["method"] not in ("POST", "GET"):
             return HTTPStatus.METHOD_NOT_ALLOWED
         target = path[len(_PREFIX) :]
         client = self._clients().get(target)
         if client is None:
             self._meters.callback("", CallbackOutcome.UNKNOWN_TARGET)  # its name comes from outside: no label
             return HTTPStatus.NOT_FOUND
+        if scope["method"] == "GET" and not _takes_queries(client):
+            return HTTPStatus.METHOD_NOT_ALLOWED
         outcome = await self._take(target, client, scope, receive)
         self._meters.callback(target, outcome)
         return _STATUS[outcome]
@@ -121,7 +129,15 @@ class PublicSite:
         if isinstance(receipts, Defect):
             return CallbackOutcome.MALFORMED
         if client.forward_to is not None:  # whatever becomes of it here, the application is to have it
-            self._forwarder.send(target, client.forward_to, callback.query, headers, body, signed=client.signed_headers)
+            self._forwarder.send(
+                target,
+                client.forward_to,
+                callback.query,
+                headers,
+                body,
+                signed=client.signed_headers,
+                method=scope["method"],
+            )
         if receipts:
             try:
                 kept = await self._intake.keep(target, receipts)
@@ -130,6 +146,10 @@ class PublicSite:
             if not kept:
                 return CallbackOutcome.STORAGE_UNAVAILABLE
         return CallbackOutcome.ACCEPTED if receipts else CallbackOutcome.IGNORED
+
+
+def _takes_queries(client: CallbackClient) -> bool:
+    return isinstance(client, QueryCallbackClient) and client.takes_queries
 
 
 def _read(client: CallbackClient, callback: Callback) -> Sequence[Receipt] | CallbackOutcome:
