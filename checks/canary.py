@@ -96,7 +96,9 @@ class CanarySettings(CheckSettings):
         description="phones of our own, one after the other"
     )
     sender: PhoneNumber | None = Field(None, description="the number that sends; instead of messaging_service")
-    messaging_service: str | None = Field(None, description="the service or the name that sends, as the provider knows it")
+    messaging_service: str | None = Field(
+        None, description="the service or the name that sends, as the provider knows it"
+    )
     text: Annotated[str, AfterValidator(_gsm_7)] = Field(
         "Test of the code delivery. Please ignore.", description="the text; a random reference is added"
     )

@@ -193,6 +193,7 @@ class Ledger:
                 receipt.at,
                 receipt.reason,
                 receipt.code,
+                seconds,
             )
         )
         return _Row(
@@ -299,6 +300,7 @@ def movement_of(key: bytes, receipt: Receipt) -> Movement:
         receipt.at,
         receipt.reason,
         receipt.code,
+        receipt.delivery_seconds,
     )
 
 

@@ -51,8 +51,7 @@ class History:
                 self.statuses[route, status][last if is_last else created] += 1
             if movement.status in _FAILURES:
                 self.failures[route, movement.reason or Reason.DELIVERY_FAILING][last] += 1
-            if movement.status is Status.DELIVERED:
-                took = max(0.0, movement.at - movement.created_at)
+            if (took := movement.delivery_seconds) is not None:
                 self.buckets[route, bisect_left(LATENCY_BOUNDS, took)][last] += 1
                 self.seconds[route][last] += took
 

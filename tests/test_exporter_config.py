@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checks.kinds import KINDS
+from checks.providers import PROVIDERS
 from checks.targets import SECTIONS
 from exporter.config import Config, ConfigError, counted, for_one_run, load, masked, schema
 from exporter.documents import dump
@@ -202,7 +203,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "unknown provider type": (
         edited("type: twilio", "type: twillio"),
         [
-            'c.yml: providers.twilio.type: unknown type "twillio", must be one of: twilio, vonage; did you mean "twilio"?'
+            f'c.yml: providers.twilio.type: unknown type "twillio", must be one of: {", ".join(sorted(PROVIDERS))}; did you mean "twilio"?'
         ],
     ),
     "unknown key": (

@@ -127,7 +127,7 @@ def test_the_table_of_providers_is_that_of_the_code() -> None:
 
 def providers() -> Iterator[str]:
     """The page of providers: a capability is a protocol that the client implements."""
-    vendors = {name: spec for name, spec in PROVIDERS.items()}
+    vendors = dict(PROVIDERS)
     able = {
         **{f"check `{name}`": kind.needs for name, kind in KINDS.items() if name in OF_PROVIDERS},
         "callbacks": CallbackClient,

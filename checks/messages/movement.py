@@ -21,6 +21,7 @@ class Movement(msgspec.Struct, frozen=True, gc=False, array_like=True):
     at: float
     reason: Reason | None = None  # why it failed
     code: str | None = None  # the vendor's error code
+    delivery_seconds: float | None = None  # created to delivered; None when not delivered or not known
 
 
 class Confirmation(msgspec.Struct, frozen=True, gc=False, array_like=True):

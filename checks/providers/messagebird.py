@@ -82,7 +82,7 @@ class MessageBirdSettings(ProviderSettings):
 
 _BIRD: Final = "docs.bird.com: SMS Platform Extended Error Codes (of statusErrorCode), 2026-11"
 _MAP: Final = "3GPP TS 29.002, whose error numbers these are; MessageBird's page names their kin, not this one"
-_SAME: Final = "unverified: Infobip's table of the same EC_ names and numbers"
+_SAME: Final = "unverified: another vendor's table of the same EC_ names and numbers"
 _API: Final = "ResponseError of messagebird/php-rest-api 015a378"
 _API_PARAMETER: Final = "parameter of an error: tests of messagebird/messagebird-nodejs and magento2-messagebird"
 _API_PREFIX: Final = "api-"  # errors of the API and of a message share their numbers
