@@ -1,10 +1,11 @@
-"""What clients feel, whatever its cause: pages that fire also when no check knows why."""
+"""What clients feel, whatever its cause, or would feel by one fault more."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from checks.kinds import KINDS, CheckKind
 from checks.reason import Outcome, Reason, Severity
+from exporter.readiness import OTHER
 
 from .rule import Alert, Dashboard, by_target
 
@@ -15,6 +16,8 @@ _LIFETIME_SECONDS: Final = 300.0  # of a code, as platforms usually have it; a b
 def symptom_alerts() -> Iterator[Alert]:
     """Yield the symptoms, those that hit most clients first."""
     yield _no_usable_provider()
+    yield _no_usable_route()
+    yield _last_usable_route()
     yield _traffic_stopped()
     yield _codes_not_delivered()
     yield _codes_too_late()
@@ -50,6 +53,52 @@ def _no_usable_provider() -> Alert:
         ),
         dashboard=Dashboard.OVERVIEW,
     )
+
+
+def _no_usable_route() -> Alert:
+    """One alert for each thing that keeps a provider from a country, as for providers."""
+    return Alert(
+        name="TwoFANoUsableRoute",
+        severity=Severity.CRITICAL,
+        expression=f"{_ROUTE_FAULT}\nand on (job, country)\n{_routes('usable')} == 0\n"
+        f"unless on (job, country)\n{_routes('unknown')} > 0",
+        for_="3m",
+        keep_firing_for="7m",  # longer than the ticket that it mutes, less than what mutes it
+        summary="No provider can deliver a code to a country.",
+        description=(
+            f"{_COUNTRY}: none of the providers that the configuration has for it can deliver a code now."
+            " {{ $labels.target }}: {{ $labels.reason }}. Repair what is quickest, or give it another provider."
+        ),
+        dashboard=Dashboard.OVERVIEW,
+    )
+
+
+def _last_usable_route() -> Alert:
+    """A ticket where there were several. A country that never had a second provider has no fault while it works."""
+    return Alert(
+        name="TwoFALastUsableRoute",
+        severity=Severity.WARNING,
+        expression=f"{_ROUTE_FAULT}\nand on (job, country)\n{_routes('usable')} + {_routes('unknown')} == 1",
+        for_="10m",
+        summary="Only one provider is left that can deliver codes to a country.",
+        description=(
+            f"{_COUNTRY}: one provider is left, at most, and none can take over when that one fails."
+            " {{ $labels.target }}: {{ $labels.reason }}."
+        ),
+        dashboard=Dashboard.OVERVIEW,
+    )
+
+
+_COUNTRY: Final = (
+    f'{{{{ if eq $labels.country "{OTHER}" }}}}Every other country{{{{ else }}}}{{{{ $labels.country }}}}{{{{ end }}}}'
+)
+_ROUTE_FAULT: Final = "max by (job, country, target, reason) (\n  last_over_time(twofa_sms_route_fault[5m]) == 1\n)"
+"""What cannot be reached fails now for this reason and now for that one: each is kept for a while."""
+
+
+def _routes(state: str) -> str:
+    """Return how many providers of a country are in a state; a country that stood out is soon forgotten."""
+    return f'max by (job, country) (last_over_time(twofa_sms_routes{{state="{state}"}}[2m]))'
 
 
 def _stopping(kinds: Mapping[str, CheckKind]) -> list[Reason]:

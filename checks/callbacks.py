@@ -15,6 +15,7 @@ class CallbackOutcome(StrEnum):
     IGNORED = "ignored"  # genuine, and not about a message that we sent or a status that we know
     UNSIGNED = "unsigned"
     BAD_SIGNATURE = "bad_signature"
+    UNVERIFIABLE = "unverifiable"  # what would prove it cannot be fetched now
     WRONG_ACCOUNT = "wrong_account"
     MALFORMED = "malformed"
     TOO_LARGE = "too_large"
@@ -40,6 +41,7 @@ class Callback:
     headers: Mapping[str, str]  # names in lower case; of one that is repeated the last
     body: bytes
     at: float  # Unix time of its arrival, by our clock
+    peer: str | None = None  # the address that it came from, which may be a proxy's; None: not known
 
 
 @runtime_checkable
@@ -49,7 +51,7 @@ class CallbackClient(Protocol):
     def read_callback(self, callback: Callback) -> Sequence[Receipt]:
         """Return the receipts in a post; none when it is genuine and says nothing of ours.
 
-        Raises CallbackRefusedError. Calls nobody and takes no time.
+        Raises CallbackRefusedError. Calls nobody and takes no time, unless it is an ``AskingCallbackClient``.
         """
 
     @property
@@ -63,6 +65,14 @@ class CallbackClient(Protocol):
     @property
     def forward_to(self) -> str | None:
         """Where a genuine post is sent on to, as it came; None for nowhere."""
+
+
+@runtime_checkable
+class AskingCallbackClient(Protocol):
+    """Has to ask its provider now and then before it can believe a post."""
+
+    def has_to_ask(self, callback: Callback) -> bool:
+        """Return whether ``read_callback`` will take its time, a few seconds at most. Calls nobody itself."""
 
 
 @runtime_checkable

@@ -57,7 +57,7 @@ class Flight:
     def has_arrived(self, reason: Reason) -> bool | None:
         """Return whether the route let it through, None when it says nothing of the route."""
         if reason in (Reason.OK, Reason.DELIVERY_SLOW):
-            return None if self.legs.sent is None else True
+            return True if (self.legs.sent, self.legs.received) != (None, None) else None
         if self.legs.received is not None or reason.row.owner in (Owner.US, Owner.CLIENT):
             return None
         return False
@@ -96,8 +96,8 @@ class Flight:
                 if self._is_over():
                     raise
                 continue
-            self._note(status.status)
-            if self._has_ended(status.status) or self._is_over():
+            self._note(status)
+            if self._has_ended(status) or self._is_over():
                 return status
 
     def _is_over(self) -> bool:
@@ -105,15 +105,18 @@ class Flight:
             return self._elapsed() >= self._settings.final_within
         return self._elapsed() >= self.legs.delivered + self._settings.received_within
 
-    def _has_ended(self, status: Status) -> bool:
+    def _has_ended(self, told: CanaryStatus) -> bool:
         is_told = not self._recipient.tells or self.legs.received is not None
-        return status.is_final and (status is not Status.DELIVERED or is_told)
+        if not told.is_timely and self.legs.received is not None:
+            return True
+        return told.status.is_final and (told.status is not Status.DELIVERED or is_told)
 
-    def _note(self, status: Status) -> None:
-        elapsed = self._elapsed()
-        if status in (Status.SENT, Status.DELIVERED, Status.UNDELIVERED) and self.legs.sent is None:
+    def _note(self, told: CanaryStatus) -> None:
+        elapsed, status = self._elapsed(), told.status
+        is_sent = status in (Status.SENT, Status.DELIVERED, Status.UNDELIVERED)
+        if told.is_timely and is_sent and self.legs.sent is None:
             self.legs = replace(self.legs, sent=elapsed)
-        if status is Status.DELIVERED and self.legs.delivered is None:
+        if told.is_timely and status is Status.DELIVERED and self.legs.delivered is None:
             self.legs = replace(self.legs, delivered=elapsed)
         if self._recipient.tells and self.legs.received is None:
             self.legs = replace(self.legs, received=self._desk.received_after(self._reference))
@@ -130,6 +133,8 @@ class Flight:
         if status.reason is not None:
             code = f" (code {status.code})" if status.code else ""
             return CheckResult(reason=status.reason, detail=f"{where} was not delivered{code}{yet}")
+        if not status.is_timely:
+            return self._judge_by_phone(where, status.status)
         if self.legs.delivered is None:
             if self.legs.sent is None and received is None:
                 detail = f"{where} was not handed to the operator within {within}"
@@ -141,6 +146,19 @@ class Flight:
                 detail=f"{where}: delivered, says the operator; the phone has not told of it",
             )
         return self._judge_time(where, self.legs.delivered if received is None else received)
+
+    def _judge_by_phone(self, where: str, status: Status) -> CheckResult:
+        """Return what a phone says, or that nobody can say it: receipts that may be late prove no delay."""
+        if self.legs.received is not None:
+            return self._judge_time(where, self.legs.received)
+        if self._recipient.tells:
+            within = format_duration(self._settings.final_within)
+            return CheckResult(
+                reason=Reason.DELIVERY_SLOW,
+                detail=f"{where} was accepted; the phone has not told of it within {within}",
+            )
+        known = "arrived, says the operator" if status is Status.DELIVERED else "was accepted, and no failure is told"
+        return CheckResult(reason=Reason.OK, detail=f"{where} {known}; when, this provider does not tell in time")
 
     def _judge_time(self, where: str, arrived: float) -> CheckResult:
         reason, detail = Reason.OK, f"{where} arrived after {arrived:.0f} s"

@@ -187,6 +187,7 @@ class CanaryStatus:
     code: str | None = None  # the vendor's error code
     cost: float | None = None  # None: not known yet
     currency: str | None = None  # ISO 4217
+    is_timely: bool = True  # False: receipts may come hours late, so that only the phone tells of time
 
 
 @runtime_checkable

@@ -80,6 +80,13 @@ class ProviderEnabled:
     is_enabled: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedCountry:
+    """A country that a provider account may not send to."""
+
+    country: str  # ISO 3166 alpha-2
+
+
 class MethodGroup(StrEnum):
     """Which second factors clients have."""
 
@@ -101,7 +108,15 @@ class ClientShare:
 
 
 Measured = (
-    Balance | Spend | ServiceComponent | DeliveryTime | ClockOffset | AcceptedSteps | ProviderEnabled | ClientShare
+    Balance
+    | Spend
+    | ServiceComponent
+    | DeliveryTime
+    | ClockOffset
+    | AcceptedSteps
+    | ProviderEnabled
+    | RefusedCountry
+    | ClientShare
 )
 """Everything a check can measure. `exporter/metrics.py` matches on it exhaustively: adding a member
 without a metric does not pass mypy."""

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from .clients import CountryPermissions, Sender, SendersClient
 from .reason import Reason
-from .result import CheckResult
+from .result import CheckResult, RefusedCountry
 from .settings import CheckSettings, CountryCode, PhoneNumber, Seconds, between
 
 
@@ -32,7 +32,7 @@ def check_senders(client: SendersClient, settings: SendersSettings) -> CheckResu
     """Pass when every sender exists, can send SMS and is registered, and every country is permitted.
 
     The detail names all that is wrong; the reason is the worst: a sender that cannot send at all, then a
-    missing registration, then a country that is switched off.
+    missing registration, then a country that is switched off. Such countries are measured whatever the reason is.
 
     Raises ProviderError when the senders cannot be read.
     """
@@ -48,9 +48,12 @@ def check_senders(client: SendersClient, settings: SendersSettings) -> CheckResu
         ],
         Reason.COUNTRY_NOT_PERMITTED: [f"sending to {country} is switched off" for country in permissions.refused],
     }
+    refused = tuple(RefusedCountry(country=country) for country in permissions.refused)
     for reason, problems in findings.items():
         if problems:
-            return CheckResult(reason=reason, detail="; ".join(chain.from_iterable(findings.values())))
+            return CheckResult(
+                reason=reason, detail="; ".join(chain.from_iterable(findings.values())), measured=refused
+            )
     return CheckResult(reason=Reason.OK, detail=_describe(senders, permissions))
 
 

@@ -4,7 +4,8 @@ The models say what is accepted; ``exporter/config.py`` reads the file, composes
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -143,7 +144,7 @@ SecretSetting = Annotated[
 """A secret: a reference in the file, a ``Secret`` in the code."""
 
 
-def _url(value: Any) -> Any:
+def _url(value: Any, *, may_be_plain: bool = False) -> Any:
     problem = PydanticCustomError("url", 'must be a URL such as "https://status.example.com"')
     if not isinstance(value, str):
         raise problem
@@ -157,13 +158,20 @@ def _url(value: Any) -> Any:
     if parts.username or parts.password:
         raise PydanticCustomError("url", "must not hold credentials")
     loopback = parts.hostname in ("localhost", "::1") or parts.hostname.startswith("127.")
-    if parts.scheme == "http" and not loopback:
+    if parts.scheme == "http" and not (loopback or may_be_plain):
         raise PydanticCustomError("url", "must use https; http is accepted for loopback addresses only")
     return value.rstrip("/")
 
 
 Url = Annotated[str, BeforeValidator(_url), WithJsonSchema({"type": "string", "format": "uri"})]
 """An http(s) URL without credentials, query and trailing slash; plain http for loopback only."""
+
+PlainUrl = Annotated[
+    str,
+    BeforeValidator(partial(_url, may_be_plain=True)),
+    WithJsonSchema({"type": "string", "format": "uri"}),
+]
+"""As ``Url``, and plain http for any host: the model that takes it asks whether that is meant."""
 
 
 def _country(value: Any) -> Any:
@@ -236,6 +244,16 @@ class ConfirmationSettings(Settings):
     token: SecretSetting = Field(description="what the application sends as bearer token")
 
 
+class Demanded(NamedTuple):
+    """An annotation of a required setting: why it has no default, said to whoever leaves it out."""
+
+    why: str  # in words
+
+
+Asked = type
+"""A protocol of ``checks.clients`` or ``checks.callbacks``: what a check asks of a client."""
+
+
 class Pace(NamedTuple):
     """How often a kind of check may run, and why not more often."""
 
@@ -252,6 +270,18 @@ class TargetSettings(Settings):
     def paces(self) -> Mapping[str, Pace]:
         """Return how often kinds of checks may run, by kind; those that are not there may run as often as wanted."""
         return {}
+
+    def lacks(self, protocol: Asked) -> str | None:  # noqa: ARG002  # most clients can do all that their class can
+        """Return the setting without which the client cannot do what a protocol asks, though its class can."""
+        return None
+
+    def hosts(self) -> tuple[str, ...]:
+        """Return the hosts of the vendor's that are not known from its type, as its table of vendors has no row."""
+        return ()
+
+    def warnings(self) -> Sequence[str]:
+        """Return what is allowed and yet dangerous, in words; each begins with the setting."""
+        return ()
 
 
 class VerifierEventSettings(Settings):

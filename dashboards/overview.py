@@ -1,6 +1,7 @@
 """Can clients get codes right now? One screen, for a wall and for the first look at night."""
 
 from grafana_foundation_sdk.builders import stat, timeseries
+from grafana_foundation_sdk.builders import table as tables
 from grafana_foundation_sdk.models import units
 
 from alerts.objective import OBJECTIVE, PERIOD_DAYS, WITHIN_SECONDS
@@ -19,7 +20,7 @@ from .messages import (
     delivered_share,
     in_time_share,
 )
-from .panels import SMOOTH, figure, graph, word
+from .panels import SMOOTH, Column, figure, graph, table, word
 from .queries import RULES_ARE_LOADED, Ask, Selectors, increase, quantile, rate
 from .words import (
     BAD,
@@ -35,11 +36,23 @@ from .words import (
     UNKNOWN,
     WARN,
     matching,
+    words,
 )
 
 _SELECTORS = Selectors()
 _NOW = "15m"
 _NO_PROVIDER = "none"
+_NOT_YET = "unknown"
+_LEFT = words(
+    {
+        "0": ("Enough", GOOD),
+        "1": ("The only one", PLAIN),
+        "2": ("Not known yet", UNKNOWN),
+        "3": ("One at most", WARN),
+        "4": ("None", BAD),
+    }
+)
+"""How many providers are left for a country, the worst is the highest."""
 _ACCEPTED = _SELECTORS("twofa_messages_total", 'status="accepted"')
 
 
@@ -63,6 +76,7 @@ def board() -> Board:
                     Line(5, [(13, causes.where(_SELECTORS)), (11, causes.alerts(_SELECTORS, 'severity!="info"'))]),
                 ],
             ),
+            Section("Can another provider take over?", [Line(5, [(24, _routes())])]),
             Section(
                 "How it went",
                 [
@@ -86,19 +100,65 @@ def _usable() -> stat.Panel:
     of = f"count(count by (target) ({_SELECTORS('twofa_provider_info')}))"
     counted = f'count_values("usable", {usable}) * on () group_left (of) count_values("of", {of})'
     none = f'label_replace({usable}, "text", "{_NO_PROVIDER}", "job", ".*")'
+    not_yet = f'label_replace({of}, "text", "{_NOT_YET}", "job", ".*")'
     return word(
         "Usable providers",
         "Providers that could deliver a code now, of those that are configured: they answered a check themselves, and"
         " no check gives a reason that stops codes. Red: none, no client gets a code by SMS. Orange: not all.",
-        Ask(f'label_join({counted}, "text", " of ", "usable", "of") or on () {none}'),
+        Ask(f'label_join({counted}, "text", " of ", "usable", "of") or on () {none} or on () {not_yet}'),
         label="text",
         words=matching(
             (_NO_PROVIDER, ("No provider is configured", PLAIN)),
+            (_NOT_YET, ("Not known yet", UNKNOWN)),
             (r"0 of (\d+)", ("None of $1", BAD)),
             (r"(\d+) of \1", ("$1 of $1", GOOD)),
             (r"(\d+) of (\d+)", ("$1 of $2", WARN)),
         ),
         nothing=SILENT,
+    )
+
+
+def _routes() -> tables.Panel:
+    """Return how many providers are left for each country, as the alerts count, and what keeps the others from it."""
+
+    def count(*states: str) -> str:
+        matchers = [f'state=~"{"|".join(states)}"'] if states else []
+        return f"sum by (country) (max by (country, state) ({_SELECTORS('twofa_sms_routes', *matchers)}))"
+
+    faults = f"max by (country, target, reason) ({_SELECTORS('twofa_sms_route_fault')})"
+
+    def with_faults(counted: str) -> Ask:
+        each = f"({faults}) * 0 + on (country) group_left () ({counted})"
+        return Ask(f"{each} or ({counted}) unless on (country) ({faults})")
+
+    usable, unusable, possible = count("usable"), count("unusable"), count("usable", "unknown")
+    left = " or ".join(
+        (
+            f"({possible} == 0) * 0 + 4",
+            f"({possible} == 1 and {unusable} > 0) * 0 + 3",
+            f"({usable} == 0) * 0 + 2",
+            f"({possible} == 1) * 0 + 1",
+            f"{possible} * 0",
+        )
+    )
+    return table(
+        "Providers left for each country",
+        "Of the providers that the configuration has for a country (routes): how many can deliver a code there now, and"
+        " what keeps the others from it. other: every country without a route or a fault of its own. Red: none, an"
+        " alert pages. Orange: one at most, of several. Click a reason for its runbook.",
+        with_faults(left),
+        with_faults(usable),
+        with_faults(count()),
+        columns=[
+            Column("Value #A", "Left", words=_LEFT, width=140),
+            Column("country", "Country", width=110),
+            Column("Value #B", "Usable", decimals=0, width=110),
+            Column("Value #C", "Configured", decimals=0, width=110),
+            Column("target", "Cannot be used"),
+            causes.REASON_COLUMN,
+        ],
+        sort="Left",
+        nothing="No routes are configured",
     )
 
 

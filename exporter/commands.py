@@ -71,7 +71,8 @@ app = typer.Typer(
 config_app = typer.Typer(name="config", help="Look at the configuration.", no_args_is_help=True)
 rules_app = typer.Typer(name="rules", help="The alert rules and their runbooks.", no_args_is_help=True)
 dashboards_app = typer.Typer(name="dashboards", help="The Grafana dashboards.", no_args_is_help=True)
-for group in (config_app, rules_app, dashboards_app):
+provider_app = typer.Typer(name="provider", help="Look at what a provider tells.", no_args_is_help=True)
+for group in (config_app, rules_app, dashboards_app, provider_app):
     app.add_typer(group)
 
 
@@ -360,6 +361,42 @@ def config_schema() -> None:
     typer.echo(json.dumps(schema(), indent=2))
 
 
+@provider_app.command("probe")
+def provider_probe(
+    name: Annotated[str | None, typer.Argument(help="The provider; may be left out when there is one.")] = None,
+    dump: Annotated[
+        bool, typer.Option("--dump", help="Show below what the answers look like, without what stands in them.")
+    ] = False,
+    config_file: ConfigFile = DEFAULT_CONFIG,
+    log_level: Level = LogLevel.WARN,
+    log_format: Format = LogFormat.LOGFMT,
+) -> None:
+    """Ask a provider once for all that it is configured to tell, and say what was understood of it.
+
+    It sends no message. A log that costs money is read once, for the last hour. Ends with 0 when everything was
+    understood, 1 when something was refused or not understood, and 2 for a usage or configuration error.
+    """
+    import time
+
+    from .config import ConfigError, load
+    from .probing import probe
+
+    configure(log_level, log_format)
+    is_understood = True
+    try:
+        config = load(config_file, needs_checks=False)
+        target = config.provider(name)
+        for answer in probe(config.providers[target], dump=dump, now=time.time):
+            for line in answer.lines:
+                typer.echo(line)
+            is_understood = is_understood and answer.is_understood
+    except ConfigError as error:
+        _refuse(error.problems)
+    except ValueError as problem:
+        _refuse([f"{target}: {problem}"])
+    raise typer.Exit(0 if is_understood else 1)
+
+
 @rules_app.command("export")
 def rules_export(
     folder: ExportFolder,
@@ -439,6 +476,10 @@ def sandbox(
     write_config: Annotated[
         Path | None, typer.Option("--write-config", help="Write a configuration for this sandbox to this file.")
     ] = None,
+    vendor: Annotated[
+        str | None,
+        typer.Option("--vendor", help="Write the configuration for this vendor's account alone: a type or a preset."),
+    ] = None,
     callback_url: Annotated[
         str | None, typer.Option("--callback-url", help="Where to post status callbacks; on this machine.")
     ] = None,
@@ -447,16 +488,25 @@ def sandbox(
     ] = None,
 ) -> None:
     """Run the sandbox alone: Twilio, B2CORE, a status page and a time server on loopback, with traffic and faults."""
-    from .demo import write_sandbox_config
+    from .demo import write_sandbox_config, write_vendor_config
     from .sandbox.faults import UnknownFaultError
     from .sandbox.notifier import NotificationError, Notifications
     from .sandbox.server import Sandbox, SandboxError, run
+    from .sandbox.vendors import EMULATORS, LINKS
+    from .wording import hint, one_of, shown
+
+    known = {*EMULATORS, *LINKS}
+    if vendor is not None and vendor not in known:
+        _refuse([f"--vendor: no vendor {shown(vendor)}, must be {one_of(known)}{hint(vendor, known)}"])
 
     def ready(running: Sandbox) -> None:
-        if write_config is not None:
+        if write_config is not None and vendor is not None:
+            write_vendor_config(running, vendor, write_config)
+        elif write_config is not None:
             write_sandbox_config(running, write_config, callback_url=callback_url)
         typer.echo(f"sandbox listening on {running.url}")
         typer.echo(f"back office {running.b2core_url}, time server {running.ntp_address}")
+        typer.echo(", ".join(f"{vendor} {address}" for vendor, address in running.link_addresses.items()))
         sys.stdout.flush()
 
     try:

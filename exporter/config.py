@@ -34,11 +34,13 @@ from checks.settings import (
 from checks.target import TargetSpec
 from checks.targets import SECTIONS
 
-from . import documents
+from . import documents, presets
 from .alerting import AlertmanagerSettings, delivery_warnings
 from .documents import DocumentError
+from .routes import RouteSettings, advice, contradictions
 from .wording import (
     hint,
+    keys_of,
     kind_of,
     known_names,
     location_of,
@@ -53,7 +55,8 @@ _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
 _CHECKS: Final = "checks"
 _DIAGNOSE: Final = "diagnose"
 _ALERTMANAGER: Final = "alertmanager"
-_KNOWN: Final = tuple(sorted((*SECTIONS, _CHECKS, _DIAGNOSE, _ALERTMANAGER)))
+_ROUTES: Final = "routes"
+_KNOWN: Final = tuple(sorted((*SECTIONS, _CHECKS, _DIAGNOSE, _ALERTMANAGER, _ROUTES)))
 _MAX_NAME: Final = 64
 
 _S = TypeVar("_S", bound=Settings)
@@ -121,12 +124,18 @@ class Config:
     checks: Mapping[str, ConfiguredCheck]
     diagnose: DiagnoseSettings = field(default_factory=DiagnoseSettings)
     alertmanager: AlertmanagerSettings = field(default_factory=AlertmanagerSettings)
+    routes: tuple[RouteSettings, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
     def providers(self) -> Mapping[str, ProviderSettings]:
         """The targets that send codes by SMS."""
         return {name: each for name, each in self.targets.items() if isinstance(each, ProviderSettings)}
+
+    @property
+    def asked_providers(self) -> frozenset[str]:
+        """The providers that a check asks, so that it becomes known whether they can send."""
+        return frozenset(check.target for check in self.checks.values() if check.kind.asks_provider)
 
     def section_of(self, target: str) -> str:
         """Return the section that holds a target."""
@@ -165,8 +174,8 @@ class Config:
         raise ConfigError([f"{name or 'no provider given'}: must be {one_of(sorted(self.providers))}"])
 
 
-def load(path: Path) -> Config:
-    """Return the configuration in ``path``.
+def load(path: Path, *, needs_checks: bool = True) -> Config:
+    """Return the configuration in ``path``; one that is not finished yet may be without checks.
 
     Raises ConfigError with every problem in the file, sorted by where it is.
     """
@@ -180,27 +189,35 @@ def load(path: Path) -> Config:
     for name, section in SECTIONS.items():
         entries = _section(document, name, problems, is_required=section.is_required)
         targets |= _load_targets(name, section.types, entries, resolve, problems)
-    checks = _load_checks(_section(document, _CHECKS, problems), resolve, problems)
+    checks = _load_checks(_section(document, _CHECKS, problems, is_required=needs_checks), resolve, problems)
     diagnose = _load_part(DiagnoseSettings, _DIAGNOSE, document, resolve, problems)
     alertmanager = _load_part(AlertmanagerSettings, _ALERTMANAGER, document, resolve, problems)
+    routes = _load_routes(document, problems)
     _check_references(document, problems)
     _check_paces(targets, checks, problems)
+    _check_what_is_lacking(targets, checks, problems)
     if problems.lines or diagnose is None or alertmanager is None:
         raise ConfigError(f"{path}: {line}" for line in sorted(problems.lines))
-    config = Config(targets=targets, checks=checks, diagnose=diagnose, alertmanager=alertmanager)
+    config = Config(targets=targets, checks=checks, diagnose=diagnose, alertmanager=alertmanager, routes=routes)
     used = {check.target for check in checks.values()}
     for name in sorted(targets.keys() - used):
         section_name = config.section_of(name)
         noun = SECTIONS[section_name].noun
         warnings.append(f"{path}: {section_name}.{name}: no check looks at this {noun}")
+    warnings += [
+        f"{path}: {config.section_of(name)}.{name}.{words}"
+        for name, settings in targets.items()
+        for words in settings.warnings()
+    ]
     domains = {
-        name: SECTIONS[config.section_of(name)].types[settings.type].domains
+        name: (*SECTIONS[config.section_of(name)].types[settings.type].domains, *settings.hosts())
         for name, settings in config.providers.items()
     }
     warnings += [
         f"{path}: {_ALERTMANAGER}.config_file: {words}"
         for words in delivery_warnings(alertmanager, path.parent, domains)
     ]
+    warnings += [f"{path}: {_ROUTES}{words}" for words in advice(routes, config.asked_providers)]
     return replace(config, warnings=tuple(sorted(warnings)))
 
 
@@ -256,6 +273,7 @@ def masked(config: Config) -> str:
         },
         _DIAGNOSE: config.diagnose.model_dump(mode="json"),
         _ALERTMANAGER: config.alertmanager.model_dump(mode="json"),
+        **({_ROUTES: [route.model_dump(mode="json") for route in config.routes]} if config.routes else {}),
     }
     return documents.dump(document)
 
@@ -278,6 +296,7 @@ def schema() -> dict[str, Any]:
             _CHECKS: _named({name: kind.settings for name, kind in KINDS.items()}, parts),
             _DIAGNOSE: DiagnoseSettings.model_json_schema(),
             _ALERTMANAGER: AlertmanagerSettings.model_json_schema(),
+            _ROUTES: {"type": "array", "minItems": 1, "items": RouteSettings.model_json_schema()},
         },
         "$defs": parts,
     }
@@ -420,6 +439,30 @@ def _load_part(
     return _validate(model, section, (name,), problems, resolve)
 
 
+def _load_routes(document: Mapping[str, Any], problems: _Problems) -> tuple[RouteSettings, ...]:
+    section = document.get(_ROUTES)
+    if section is None:
+        return ()
+    if not isinstance(section, list):
+        problems.add((_ROUTES,), f"must be a list of routes, got {kind_of(section)}")
+        return ()
+    if not section:
+        problems.add((_ROUTES,), "must hold at least one entry")
+    routes = []
+    for number, entry in enumerate(section):
+        if not isinstance(entry, Mapping):
+            problems.add((_ROUTES, number), f"must be a mapping, got {kind_of(entry)}")
+            continue
+        settings = _validate(RouteSettings, entry, (_ROUTES, number), problems, None)
+        if settings is not None:
+            routes.append(settings)
+    providers = document.get("providers")
+    if isinstance(providers, Mapping):  # else that has been said
+        for where, what in contradictions(section, [str(name) for name in providers]):
+            problems.add((_ROUTES, *where), what)
+    return tuple(routes)
+
+
 def _load_checks(
     section: Mapping[str, Any], resolve: Callable[[Mapping[str, str]], Secret], problems: _Problems
 ) -> dict[str, ConfiguredCheck]:
@@ -453,15 +496,15 @@ def _type_of(entry: Any, known: Mapping[str, Any], where: tuple[str, str], probl
 def _validate(
     model: type[_S],
     fields: Mapping[Any, Any],
-    where: tuple[str, ...],
+    where: tuple[str | int, ...],
     problems: _Problems,
     resolve: Callable[[Mapping[str, str]], Secret] | None,
 ) -> _S | None:
     named = {key: value for key, value in fields.items() if isinstance(key, str)}
     for key in fields.keys() - named.keys():
-        problems.add((*where, shown(key)), f"unknown key, must be {one_of(('type', *model.model_fields))}")
+        problems.add((*where, shown(key)), f"unknown key, must be {one_of(keys_of(model))}")
     try:
-        return model.model_validate(named, context={"resolve_secret": resolve})
+        return model.model_validate(named, context={"resolve_secret": resolve, **presets.CONTEXT})
     except ValidationError as error:
         found = error.errors(include_url=False)
     for details in found:  # outside the handler: what goes wrong here must not drag the values along
@@ -521,13 +564,33 @@ def _check_paces(
             problems.add((_CHECKS, name, "interval"), f'must be at least "{shortest}", is "{given}": {pace.why}')
 
 
+def _check_what_is_lacking(
+    targets: Mapping[str, TargetSettings], checks: Mapping[str, ConfiguredCheck], problems: _Problems
+) -> None:
+    """Check that no check asks what the settings of its target leave out. Of what a type cannot at all see below."""
+    for name, check in checks.items():
+        settings = targets.get(check.target)
+        lacking = None if settings is None else settings.lacks(check.kind.needs)
+        if settings is not None and lacking is not None:
+            section = next(each for each in SECTIONS.values() if settings.type in each.types)
+            able = [kind for kind, row in KINDS.items() if section.types[settings.type].implements(row.needs, settings)]
+            problems.add(
+                (_CHECKS, name, "target"),
+                f"{check.target} has no {lacking}, which the check {check.kind_name} asks; {_able(able)}",
+            )
+
+
+def _able(kinds: Iterable[str]) -> str:
+    return f"it can answer: {', '.join(kinds)}"
+
+
 def _check_capability(kind: str, section: str, vendor: Any, where: Iterable[str], problems: _Problems) -> None:
     types = SECTIONS[section].types
     if not isinstance(vendor, str) or vendor not in types:  # has been said already
         return
-    client = types[vendor].client
-    if not issubclass(client, KINDS[kind].needs):
-        able = [name for name, row in KINDS.items() if issubclass(client, row.needs)]
+    spec = types[vendor]
+    if not spec.implements(KINDS[kind].needs):
+        able = [name for name, row in KINDS.items() if spec.implements(row.needs)]
         noun = SECTIONS[section].noun
         whose = f"{'an' if vendor[0] in 'aeiou' else 'a'} {vendor} {noun}"
-        problems.add(where, f"{whose} cannot answer the check {kind}; it can answer: {', '.join(able)}")
+        problems.add(where, f"{whose} cannot answer the check {kind}; {_able(able)}")

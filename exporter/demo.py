@@ -20,10 +20,13 @@ from rich.live import Live
 from rich.text import Text
 
 from checks.errors import ProviderError
+from checks.kinds import KINDS
 from checks.result import CheckRun
+from checks.secret import Secret
+from checks.targets import SECTIONS
 
 from . import config as configuration
-from . import documents
+from . import documents, presets
 from .app import App, run_once
 from .backfill import backfill
 from .export import ALERTMANAGER, RULES, Site, rule_files
@@ -55,6 +58,13 @@ _PREFERRED_SANDBOX_PORT: Final = 10688
 _PREFERRED_PROMETHEUS_PORT: Final = 9090
 _PREFERRED_ALERTMANAGER_PORT: Final = 9093
 _STOP_SECONDS: Final = 5
+_VENDOR_CHECKS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "credentials": {},
+    "account": {},
+    "balance": {"min_amount": 10},
+    "delivery": {},
+}
+"""Those that need to be told nothing of the account, and send nothing."""
 
 
 class DemoError(Exception):
@@ -95,6 +105,34 @@ def write_sandbox_config(sandbox: Sandbox, path: Path, *, callback_url: str | No
     path.write_text(documents.dump(document), encoding="utf-8")
 
 
+def write_vendor_config(sandbox: Sandbox, vendor: str, path: Path) -> None:
+    """Write a configuration for the account behind a vendor's wire, and each of its secrets into a file beside it.
+
+    Raises LookupError for a vendor whose wire the sandbox does not speak.
+    """
+    given = sandbox.provider_settings(vendor)
+    spec = SECTIONS["providers"].types[given["type"]]
+    settings = spec.settings.model_validate(given, context=presets.CONTEXT)
+    checks = {
+        kind: {"type": kind, "target": vendor, "interval": "1m", **more}
+        for kind, more in _VENDOR_CHECKS.items()
+        if spec.implements(KINDS[kind].needs, settings)
+    }
+    document = {"providers": {vendor: _without_secrets(given, path)}, "checks": checks}
+    path.write_text(documents.dump(document), encoding="utf-8")
+
+
+def _without_secrets(settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return settings whose secrets are files."""
+    plain: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Secret):
+            plain[name] = {"file": _write_files({name: value.reveal()}, path)[name]}
+        else:
+            plain[name] = _without_secrets(value, path) if isinstance(value, Mapping) else value
+    return plain
+
+
 def notifications(callback_url: str, internal_url: str, token: str) -> Notifications:
     """Return what the sandbox posts to an exporter, along a way that is not perfect."""
     return Notifications(
@@ -119,6 +157,10 @@ def _write_secrets(sandbox: Sandbox, path: Path) -> Mapping[str, str]:
         "canary-password": canary.password,
         "canary-totp": canary.totp_secret,
     }
+    return _write_files(secrets, path)
+
+
+def _write_files(secrets: Mapping[str, str], path: Path) -> Mapping[str, str]:
     files = {}
     for name, secret in secrets.items():
         file = path.with_suffix(f".{name}")

@@ -203,7 +203,21 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 _GAUGE,
                 (),
                 "Providers that could deliver a code now: they answered a check themselves, and no check gives a"
-                " reason that stops codes.",
+                " reason that stops codes. Absent while none is known to and one that is asked has not answered yet.",
+            ),
+            Family(
+                "twofa_sms_routes",
+                _GAUGE,
+                ("country", "state"),
+                "Configured providers for a country, by whether they can deliver a code there now: usable, unusable, or"
+                ' unknown where no check that asks has run. "other" is every country without a route or a fault of its'
+                " own.",
+            ),
+            Family(
+                "twofa_sms_route_fault",
+                _GAUGE,
+                ("country", "target", "reason"),
+                "Why a provider cannot deliver a code to a country that it is configured for; 1 while it is so.",
             ),
             Family("twofa_backoffice_info", _GAUGE, ("target", "vendor"), "A configured back office; always 1."),
             Family(

@@ -177,25 +177,25 @@ class Ledger:
         seconds = None
         if receipt.status is Status.DELIVERED:
             seconds = receipt.delivery_seconds
-            if seconds is None and known and receipt.source is not Source.LOG:
+            if seconds is None and known and receipt.source in _TIMELY:
                 seconds = max(0.0, receipt.at - created_at)
             if seconds is not None:
                 _count_latency(change.counts, route, receipt.source, seconds)
         recipient = _recipient_hash(self.key, receipt) or (b"" if row is None else row.recipient)
-        change.movements.append(
-            Movement(
-                id_hash,
-                recipient,
-                created_at,
-                country,
-                route.operator,
-                receipt.status,
-                receipt.at,
-                receipt.reason,
-                receipt.code,
-                seconds,
-            )
+        movement = Movement(
+            id_hash,
+            recipient,
+            created_at,
+            country,
+            route.operator,
+            receipt.status,
+            receipt.at,
+            receipt.reason,
+            receipt.code,
+            seconds,
         )
+        if receipt.source is not Source.LATE_EVENT:
+            change.movements.append(movement)
         return _Row(
             self.target,
             id_hash,
@@ -215,7 +215,7 @@ class Ledger:
     def _dated(self, change: Change, row: _Row, created_at: float) -> _Row:
         """Return the row with its date of creation, which only now is known."""
         seconds = row.delivery_seconds
-        if row.status is Status.DELIVERED and seconds is None and row.source is not Source.LOG:
+        if row.status is Status.DELIVERED and seconds is None and row.source in _TIMELY:
             seconds = max(0.0, row.status_at - created_at)
             route = Route(row.country, self.label(row.country, row.operator))
             _count_latency(change.counts, route, row.source, seconds)
@@ -234,6 +234,7 @@ class Ledger:
 
 
 _FAILURES: Final = frozenset({Status.UNDELIVERED, Status.FAILED})
+_TIMELY: Final = frozenset({Source.CALLBACK, Source.EVENT_STREAM})
 
 _KEEP: Final = (
     "INSERT OR REPLACE INTO messages (target, id_hash, created_at, status, created_is_known, status_at, source,"

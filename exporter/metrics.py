@@ -12,7 +12,6 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from checks.canary import CanarySettings
-from checks.enablement import EnablementSettings
 from checks.messages import FAILURE_REASONS, Source, Status
 from checks.messages.detector import NodeReading, Verdict
 from checks.reason import Outcome
@@ -24,6 +23,7 @@ from checks.result import (
     ClockOffset,
     DeliveryTime,
     ProviderEnabled,
+    RefusedCountry,
     ServiceComponent,
     ServiceState,
     Spend,
@@ -34,6 +34,7 @@ from .canaries import LEGS
 from .config import Config, ConfiguredCheck
 from .families import FAMILIES, Family
 from .meters import MeterReadings, Meters
+from .readiness import Usability, count_usable, judge_routes
 from .runner import Defect, contained
 from .snapshot import LATENCY_BOUNDS, Canaries, CheckState, Evidence, Latency, Snapshot, Tally
 from .storage import Storage
@@ -116,6 +117,7 @@ class TwofaCollector(Collector):
                 for check in config.checks.values()
             ],
             "providers": [partial(_add_providers, config=config, snapshot=snapshot)],
+            "routes": [partial(_add_routes, config=config, snapshot=snapshot)],
             "messages": [
                 partial(_add_tally, target=target, tally=tally)
                 for target, tally in snapshot.tallies.items()
@@ -207,6 +209,8 @@ def _add_measured(samples: Samples, run: CheckRun) -> None:
             case ProviderEnabled():
                 enabled = float(measured.is_enabled)
                 samples.add("twofa_backoffice_provider_enabled", enabled, target=run.target, provider=measured.provider)
+            case RefusedCountry():
+                pass  # the routes say it
             case ClientShare():
                 of_share = {"target": run.target, "methods": measured.methods.value}
                 samples.add("twofa_clients_sampled", measured.clients, **of_share)
@@ -225,26 +229,18 @@ def _add_providers(samples: Samples, config: Config, snapshot: Snapshot) -> None
                 steps = snapshot.verifier.get(name, {})
                 for step in STEP_WORDS:
                     samples.add("twofa_totp_attempts_total", steps.get(step, 0), target=name, step=step)
-    usable = [name for name in config.providers if _is_usable(name, config, snapshot)]
-    samples.add("twofa_sms_providers_usable", len(usable))
+    usable = count_usable(config, snapshot)
+    if usable is not None:
+        samples.add("twofa_sms_providers_usable", usable)
 
 
-def _is_usable(target: str, config: Config, snapshot: Snapshot) -> bool:
-    """Return whether a provider has answered a check itself, and no check gives a reason that stops codes."""
-    given = [
-        (check.kind, state.last.result.reason)
-        for check in config.checks.values()
-        if _concerns(check, target) and (state := snapshot.checks.get(check.name)) is not None
-    ]
-    answered = any(kind.asks_provider and reason.outcome is not Outcome.ERROR for kind, reason in given)
-    return answered and not any(kind.stops_codes(reason) for kind, reason in given)
-
-
-def _concerns(check: ConfiguredCheck, provider: str) -> bool:
-    """Return whether a check tells of a provider: it looks at it, or at the back office that hands codes to it."""
-    if isinstance(check.settings, EnablementSettings):
-        return check.settings.compare_with in (None, provider)
-    return check.target == provider
+def _add_routes(samples: Samples, config: Config, snapshot: Snapshot) -> None:
+    for judged in judge_routes(config, snapshot):
+        for state in Usability:
+            samples.add("twofa_sms_routes", judged.count(state), country=judged.country, state=state.value)
+        for target, readiness in judged.providers.items():
+            for reason in readiness.faults:
+                samples.add("twofa_sms_route_fault", 1, country=judged.country, target=target, reason=reason.value)
 
 
 def _add_tally(samples: Samples, target: str, tally: Tally) -> None:

@@ -30,6 +30,7 @@ from checks.result import (
     ClockOffset,
     DeliveryTime,
     ProviderEnabled,
+    RefusedCountry,
     ServiceComponent,
     Spend,
 )
@@ -82,7 +83,9 @@ SCHEMA: Final = "".join(
 _NO_IDENTITIES: Final[Mapping[str, ProviderIdentity]] = MappingProxyType({})
 _NONE_YET: Final[Mapping[Outcome, int]] = MappingProxyType(dict.fromkeys(Outcome, 0))
 
-_Stored = Balance | Spend | ServiceComponent | ClockOffset | AcceptedSteps | ProviderEnabled | ClientShare
+_Stored = (
+    Balance | Spend | ServiceComponent | ClockOffset | AcceptedSteps | ProviderEnabled | RefusedCountry | ClientShare
+)
 _MEASURED: Final[TypeAdapter[tuple[_Stored, ...]]] = TypeAdapter(tuple[_Stored, ...])
 
 

@@ -6,11 +6,11 @@ One form for all: what is wrong, what is accepted, and a guess at what was meant
 import difflib
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic_core import ErrorDetails
 
-from checks.settings import Settings
+from checks.settings import CheckSettings, Demanded, Settings
 
 _MAX_SHOWN: Final = 60
 _MAX_NUMBER: Final = 10**15
@@ -55,16 +55,40 @@ def words_of(details: ErrorDetails, model: type[Settings]) -> str:
     """Return what pydantic found in a settings model, in the user's words."""
     kind = details["type"]
     if kind == "extra_forbidden":
-        known = ("type", *model.model_fields)
+        known = keys_of(_model_at(details["loc"][:-1], model))
         return f"unknown key{hint(details['loc'][-1], known) or f', must be {one_of(known)}'}"
     if kind == "enum":
         expected = str(details["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
         given = details["input"]
         return f"unknown value {shown(given)}, must be {one_of(expected)}{hint(given, expected)}"
+    if kind == "missing" and len(details["loc"]) == 1:
+        field = model.model_fields.get(str(details["loc"][0]))
+        whys = [] if field is None else [each.why for each in field.metadata if isinstance(each, Demanded)]
+        return ": ".join([_WORDS[kind], *whys])
     template = _WORDS.get(kind)
     if template is None:
         return details["msg"]
     return template.format(message=details["msg"], got=shown(details["input"]), **details.get("ctx", {}))
+
+
+def keys_of(model: type[Settings]) -> tuple[str, ...]:
+    """Return what a user may write in a settings model; a check's type chooses the model and is no field of it."""
+    return (*(("type",) if issubclass(model, CheckSettings) else ()), *model.model_fields)
+
+
+def _model_at(location: tuple[int | str, ...], model: type[Settings]) -> type[Settings]:
+    """Return the model that stands at a location below another one."""
+    for part in location:
+        field = model.model_fields.get(str(part))
+        inner = None if field is None else _settings_in(field.annotation)
+        model = inner or model
+    return model
+
+
+def _settings_in(annotation: Any) -> type[Settings] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _settings_in(part)) is not None), None)
 
 
 def location_of(details: ErrorDetails) -> tuple[str | int, ...]:

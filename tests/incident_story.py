@@ -486,6 +486,10 @@ def _load_config(meters: Meters) -> Config:
         document = yaml.safe_load(path.read_text())
         for name, check in document["checks"].items():
             check["interval"] = _INTERVALS[name]
+        document["routes"] = [
+            {"countries": ["NG"], "providers": [_TARGET]},
+            {"countries": "*", "providers": [_TARGET]},
+        ]
         path.write_text(yaml.safe_dump(document))
         in_force = InForce.build(configuration.load(path), meters)
         in_force.close()

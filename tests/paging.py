@@ -342,8 +342,13 @@ _ASKED_EVERY_SECONDS: Final = 0.5
 
 
 @contextmanager
-def chained(folder: Path, exporters: Mapping[str, Sequence[Plan]]) -> Iterator[Chain]:
-    """Run everything; ``exporters`` has the stages of each exporter by its name. Yields when every check has run."""
+def chained(
+    folder: Path, exporters: Mapping[str, Sequence[Plan]], routes: Sequence[Mapping[str, Any]] = ()
+) -> Iterator[Chain]:
+    """Run everything; ``exporters`` has the stages of each exporter by its name. Yields when every check has run.
+
+    ``routes`` are those of each exporter's configuration.
+    """
     programs = require_program("prometheus"), require_program("prometheus-alertmanager", "alertmanager")
     ports = {name: free_port() for name in exporters}
     with ExitStack() as stack:
@@ -357,7 +362,8 @@ def chained(folder: Path, exporters: Mapping[str, Sequence[Plan]]) -> Iterator[C
             own = folder / name
             own.mkdir()
             config = own / "exporter.yml"
-            config.write_text(yaml.safe_dump(_merged([_parts(stage, own) for stage in of_exporter])))
+            document = _merged([_parts(stage, own) for stage in of_exporter])
+            config.write_text(yaml.safe_dump(document | ({"routes": list(routes)} if routes else {})))
             _warm(config, own, [stage for stage in of_exporter if stage.clock is not None])
         with ThreadPoolExecutor(len(exporters)) as pool:
             runs = {

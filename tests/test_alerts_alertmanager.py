@@ -28,6 +28,7 @@ from tests.stub_server import Request, StubServer, answer_by
 EXAMPLE = ALERTS / "alertmanager.example.yml"
 RECEIVERS = {"critical": "page", "warning": "tickets", "info": "nobody"}
 DELIVERY_SYMPTOMS = {"TwoFACodesNotDelivered", "TwoFACodesTooLate", "TwoFADeliveryBudgetBurn"}
+ROUTES = {"TwoFANoUsableRoute", "TwoFALastUsableRoute"}
 SYMPTOMS = DELIVERY_SYMPTOMS | {"TwoFATotpCodesRefused", "TwoFATrafficStopped"}
 
 CAUSES = {name_of(reason) for reason in reasons_that_alert()}
@@ -305,6 +306,14 @@ def elsewhere(labels: Labels) -> dict[str, str]:
     return {**labels, "job": "another-job"}
 
 
+def no_route(target: str, reason: str, country: str = "DE") -> dict[str, str]:
+    return alert("TwoFANoUsableRoute", target=target, reason=reason, country=country)
+
+
+def last_route(target: str, reason: str, country: str = "DE") -> dict[str, str]:
+    return alert("TwoFALastUsableRoute", "warning", target=target, reason=reason, country=country)
+
+
 COUNTRY = {"scope": "country", "country": "DE"}
 
 MUTED = [
@@ -346,6 +355,19 @@ MUTED = [
         alert("TwoFANoUsableProvider", target="twilio", reason="credentials_rejected"),
     ),
     (alert("TwoFANoUsableProvider", target="twilio", reason="unreachable"), cause("unreachable", "twilio", "warning")),
+    # no route to a country, and what makes it so
+    (alert("TwoFANoUsableProvider", target="twilio", reason="unreachable"), no_route("vonage", "timeout")),
+    (cause("balance_exhausted", "twilio"), no_route("twilio", "balance_exhausted")),
+    (cause("sender_invalid", "twilio"), no_route("twilio", "sender_invalid")),
+    (cause("balance_exhausted", "twilio"), no_route("twilio", "country_not_permitted")),
+    (cause("operator_blocking", "twilio"), no_route("twilio", "operator_blocking")),
+    (cause("operator_blocking", "twilio", **COUNTRY), no_route("twilio", "operator_blocking")),
+    (cause("provider_disabled", "b2core"), no_route("twilio", "provider_disabled")),
+    (no_route("twilio", "unreachable"), cause("unreachable", "twilio", "warning")),
+    (cause("balance_exhausted", "twilio"), last_route("twilio", "balance_exhausted")),
+    (cause("operator_blocking", "twilio", **COUNTRY), last_route("twilio", "operator_blocking")),
+    (cause("provider_disabled", "b2core"), last_route("twilio", "provider_disabled")),
+    (no_route("twilio", "unreachable"), last_route("twilio", "unreachable", country="GB")),
     # a wrong clock
     (cause("server_clock_skewed", "clock"), cause("code_rejected", "b2core")),
     (cause("server_clock_skewed", "clock"), alert("TwoFATotpCodesRefused", target="b2core")),
@@ -429,6 +451,26 @@ HEARD = [
         cause("credentials_rejected", "twilio"),
         alert("TwoFANoUsableProvider", target="vonage", reason="credentials_rejected"),
     ),
+    # a route by another provider, for another reason, to another country, at one operator
+    (cause("balance_exhausted", "twilio"), no_route("vonage", "unreachable")),
+    (cause("balance_exhausted", "twilio"), no_route("vonage", "balance_exhausted")),
+    (cause("balance_exhausted", "twilio"), elsewhere(no_route("twilio", "balance_exhausted"))),
+    (cause("delivery_failing", "twilio"), no_route("twilio", "country_not_permitted")),
+    (cause("operator_blocking", "twilio", **COUNTRY), no_route("twilio", "operator_blocking", country="GB")),
+    (cause("operator_blocking", "twilio", **OPERATOR), no_route("twilio", "operator_blocking")),
+    (cause("operator_blocking", "twilio", **COUNTRY), last_route("twilio", "operator_blocking", country="GB")),
+    (cause("provider_disabled", "b2core"), no_route("twilio", "timeout")),
+    # a ticket does not say it, and a country's routes are no cause
+    (cause("country_not_permitted", "twilio", "warning"), no_route("twilio", "country_not_permitted")),
+    (cause("unreachable", "twilio", "warning"), last_route("twilio", "unreachable")),
+    (last_route("twilio", "unreachable"), no_route("twilio", "unreachable")),
+    (no_route("twilio", "balance_exhausted"), cause("balance_exhausted", "twilio")),
+    (no_route("twilio", "balance_exhausted"), alert("TwoFACodesNotDelivered", target="twilio")),
+    (no_route("twilio", "balance_exhausted"), cause("delivery_failing", "twilio")),
+    (
+        no_route("twilio", "unreachable"),
+        alert("TwoFANoUsableProvider", target="twilio", reason="unreachable"),
+    ),
     # another exporter, and the dead man's switch
     (
         alert("TwoFAExporterDown", "warning", instance="a"),
@@ -466,6 +508,11 @@ def every_alert() -> tuple[dict[str, str], ...]:
         if name == "TwoFANoUsableProvider":
             reasons = "|".join(re.findall(r'reason=~"([^"]+)"', rule["expr"])).split("|")
             found += [alert(name, severity, target=target, reason=reason) for reason in dict.fromkeys(reasons)]
+        elif name in ROUTES:
+            found += [
+                alert(name, severity, target=target, reason=reason, country=country)
+                for reason, country in product(sorted(KEEPS_FROM_A_COUNTRY), ("DE", "GB", "other"))
+            ]
         elif "reason" not in rule["labels"]:
             # of what several exporters tell of, and of all of them, there is one alert
             found.append(alert(name, severity, target=target, **({} if severity == "critical" else {"instance": "a"})))
@@ -551,7 +598,7 @@ def test_these_mute_nothing_but_their_own_ticket() -> None:
 
 def test_the_symptoms_are_those_of_the_rules() -> None:
     groups = {group["name"]: group["rules"] for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]}
-    assert {rule["alert"] for rule in groups["twofa.symptoms"]} == SYMPTOMS | {"TwoFANoUsableProvider"}
+    assert {rule["alert"] for rule in groups["twofa.symptoms"]} == SYMPTOMS | ROUTES | {"TwoFANoUsableProvider"}
 
 
 # --- the lists of reasons follow from the tables of the product
@@ -585,6 +632,12 @@ STOPS_TRAFFIC = (STOPS_EVERY_CODE - {"account_restricted"}) | {"no_traffic"}  # 
 KEEPS_FROM_ASKING = {
     reason.value for reason in KINDS["credentials"].reasons if reason not in {Reason.OK, Reason.INTERNAL}
 }
+KEEPS_FROM_A_COUNTRY = {
+    reason.value
+    for kind in KINDS.values()
+    for reason in kind.reasons
+    if kind.stops_codes(reason) or (kind.asks_provider and reason.outcome is Outcome.ERROR)
+} | {reason.value for reason, naming in NAMED.items() if naming.pages and reason is not Reason.SMS_PUMPING}
 MAY_BE_EVERYWHERE = {
     reason.value
     for reason, naming in NAMED.items()
@@ -604,6 +657,7 @@ def test_the_lists_of_reasons_are_those_of_the_tables() -> None:
         sorted(HANDS_NOTHING_OUT),
         sorted(SPOILS_DELIVERY),
         sorted(STOPS_TRAFFIC),
+        sorted(HANDS_NOTHING_OUT),
         sorted(KEEPS_FROM_ASKING),
     ]
     assert lists(inhibition.target for inhibition in inhibitions()) == [sorted(FOLLOWS)]

@@ -53,6 +53,7 @@ class Phone:
     cost: float | None = None
     error: Exception | None = None
     lost: int = 0  # so many questions get no answer
+    is_timely: bool = True
     on_send: Callable[[str], object] = lambda _: None
     sent: list[dict[str, Any]] = field(default_factory=list)
     asked: int = 0
@@ -78,6 +79,7 @@ class Phone:
             code=self.code if has_failed else None,
             cost=self.cost if status.is_final else None,
             currency="USD",
+            is_timely=self.is_timely,
         )
 
 
@@ -187,6 +189,32 @@ def test_a_phone_has_time_after_the_receipt_to_tell() -> None:
     result = check_canary(client, given, storage.past("canary", "twilio", NOW), sleep=sleep)
     assert result.reason is Reason.OK
     assert sleeps == 5
+
+
+@pytest.mark.parametrize(
+    ("statuses", "has_phone", "tells", "reason", "words"),
+    [
+        ((Status.ACCEPTED,), False, False, Reason.OK, "was accepted, and no failure is told; when, this provider"),
+        ((Status.SENT,), False, False, Reason.OK, "was accepted, and no failure is told; when, this provider"),
+        (ARRIVES, False, False, Reason.OK, "arrived, says the operator; when, this provider does not tell in time"),
+        ((Status.UNDELIVERED,), False, False, Reason.OPERATOR_BLOCKING, "was not delivered (code 30007)"),
+        ((Status.ACCEPTED,), True, True, Reason.OK, "arrived after 0 s"),
+        (ARRIVES, True, True, Reason.OK, "arrived after 0 s"),
+        ((Status.ACCEPTED,), True, False, Reason.DELIVERY_SLOW, "was accepted; the phone has not told of it within"),
+        (ARRIVES, True, False, Reason.DELIVERY_SLOW, "was accepted; the phone has not told of it within"),
+    ],
+)
+def test_receipts_that_may_be_late_prove_no_delay(
+    statuses: Sequence[Status], has_phone: bool, tells: bool, reason: Reason, words: str
+) -> None:
+    storage = Storage.in_memory(Meters())
+    client = Phone(statuses, Reason.OPERATOR_BLOCKING, "30007", is_timely=False)
+    if tells:
+        client.on_send = lambda text: storage.canaries.received("canary", text)
+    given = impatient(**(TELLS if has_phone else {})).model_copy(update={"max_latency": 0.5})
+    result = check(client, storage.past("canary", "twilio", NOW), given)
+    assert (result.reason, words in result.detail) == (reason, True), result.detail
+    assert set(storage.canaries.counts()["canary"].legs) == {"accepted", *(["received"] if tells else [])}
 
 
 def test_the_days_money_is_never_exceeded_and_the_last_answer_stands() -> None:

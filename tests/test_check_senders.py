@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from checks.clients import CountryPermissions, Sender
 from checks.reason import Reason
-from checks.result import CheckResult
+from checks.result import CheckResult, RefusedCountry
 from checks.senders import SendersSettings, check_senders
 from tests.fakes import FakeClient
 
@@ -55,6 +55,7 @@ def test_a_missing_registration_is_told_apart() -> None:
 def test_a_country_that_is_switched_off_is_named() -> None:
     result = check(permissions=CountryPermissions(refused=("DE",)))
     assert (result.reason, result.detail) == (Reason.COUNTRY_NOT_PERMITTED, "sending to DE is switched off")
+    assert result.measured == (RefusedCountry(country="DE"),)
 
 
 def test_the_worst_reason_leads_and_the_detail_names_all() -> None:
@@ -65,6 +66,7 @@ def test_the_worst_reason_leads_and_the_detail_names_all() -> None:
     )
     assert result.reason is Reason.SENDER_INVALID
     assert result.detail == ("n is not in this account; MG0: the A2P campaign is FAILED; sending to DE is switched off")
+    assert result.measured == (RefusedCountry(country="DE"),)
 
 
 def test_what_cannot_be_read_is_said_and_not_guessed() -> None:

@@ -44,6 +44,7 @@ FIRED = {
     "TwoFADeliverySlow",
     "TwoFAExporterDown",
     "TwoFANoUsableProvider",
+    "TwoFANoUsableRoute",
     "TwoFAOperatorBlocking",
     "TwoFAProviderDegraded",
     "TwoFAProviderDisabled",
@@ -165,6 +166,16 @@ def test_the_overview_names_the_cause(incident: Incident) -> None:
     (down,) = (each for each in alert_rules("TwoFAExporterDown") if each["labels"]["severity"] == "critical")
     assert said(EXPORTER_DOWN.until + 0.03) == [(down["annotations"]["summary"].removesuffix("."), BAD)]
     assert (Reason.PROVIDER_DISABLED.row.title, BAD) in said(1.2)
+
+
+def test_providers_of_which_nothing_is_known_yet_are_neither_usable_nor_unusable(incident: Incident) -> None:
+    (usable,) = (panel for panel in stats("twofa-overview") if panel["title"] == "Usable providers")
+
+    def just_started(promql: str) -> list[dict[str, Any]]:
+        return incident.query(promql.replace("twofa_sms_providers_usable", "gone"))
+
+    assert shown(usable, just_started, **VALUES) == [("Not known yet", UNKNOWN)]
+    assert shown(usable, incident.query, **VALUES) == [("$1 of $1", GOOD)]
 
 
 def test_where_no_rules_are_loaded_no_alert_seems_well(incident: Incident) -> None:

@@ -98,6 +98,7 @@ WITHOUT_FAULT = {
 }
 # Known once there is a baseline.
 LEARNT = {"twofa_verdict", "twofa_evidence_threshold", "twofa_baseline_ratio", "twofa_totp_accepted_steps"}
+OF_FAULTS = {"twofa_sms_route_fault"}
 SLOW_KINDS = {"conversion", "client_readiness", "totp_login", "clock"}
 
 
@@ -126,6 +127,7 @@ def quick(config: Path) -> None:
             check["interval"] = "1h"
         elif check["type"] not in SLOW_KINDS:
             check |= {"interval": "300ms", "timeout": "2s"}
+    document["routes"] = [{"countries": "*", "providers": ["twilio"]}]
     config.write_text(yaml.safe_dump(document))
 
 
@@ -169,7 +171,7 @@ def test_every_metric_is_there_with_its_type(chain: Chain) -> None:
     answer = requests.get(f"{chain.prometheus_url}/api/v1/metadata", timeout=5).json()
     types = {name: entries[0]["type"] for name, entries in answer["data"].items()}
     for family in FAMILIES.values():
-        if family.name in LEARNT:
+        if family.name in LEARNT | OF_FAULTS:
             continue
         assert types[family.described_name] == family.type.value
         suffix = "_bucket" if family.type.value == "histogram" else ""

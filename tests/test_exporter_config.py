@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from checks.kinds import KINDS
 from checks.providers import PROVIDERS
+from checks.settings import Settings
 from checks.targets import SECTIONS
 from exporter.config import Config, ConfigError, counted, for_one_run, load, masked, schema
 from exporter.documents import dump
+from exporter.routes import RouteSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "twofa-exporter.yaml"
@@ -116,6 +118,32 @@ def test_an_unused_provider_is_a_warning(tmp_path: Path) -> None:
     ]
 
 
+def test_routes_are_read_in_their_order_and_shown(tmp_path: Path) -> None:
+    text = with_routes(
+        'countries: ["NG", "GH"], providers: [spare, twilio]', 'countries: "*", providers: [twilio, spare]'
+    )
+    config = load_text(tmp_path, text)
+    assert [(route.countries, route.providers, route.is_of_the_rest) for route in config.routes] == [
+        (("NG", "GH"), ("spare", "twilio"), False),
+        ((), ("twilio", "spare"), True),
+    ]
+    assert config.warnings == ()
+    assert yaml.safe_load(masked(config))["routes"] == yaml.safe_load(text)["routes"]
+    assert list(jsonschema.Draft202012Validator(schema()).iter_errors(yaml.safe_load(text))) == []
+    assert "routes" not in yaml.safe_load(masked(load_text(tmp_path, PROVIDER + CHECK)))
+
+
+def test_a_route_with_nobody_to_take_over_or_nobody_who_asks_is_a_warning(tmp_path: Path) -> None:
+    text = with_routes('countries: ["NG", "GH"], providers: [spare]', 'countries: "*", providers: [twilio, spare]')
+    status_page = edited("type: credentials\n    target: spare", "type: service_status\n    target: spare", text=text)
+    config = load_text(tmp_path, status_page)
+    assert [w.replace(f"{tmp_path}/", "") for w in config.warnings] == [
+        "c.yml: routes[0].providers[0]: no check asks spare, so it is never known whether it can send",
+        "c.yml: routes[0]: spare is the only provider for NG, GH: none can take over",
+        "c.yml: routes[1].providers[1]: no check asks spare, so it is never known whether it can send",
+    ]
+
+
 def test_a_secret_comes_from_a_file_beside_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("from-file\n")
     config = load_text(tmp_path, PROVIDER.replace("env: TEST_TOKEN", "file: token") + CHECK)
@@ -125,6 +153,12 @@ def test_a_secret_comes_from_a_file_beside_the_configuration(tmp_path: Path) -> 
 def edited(old: str, new: str, *, text: str = PROVIDER + CHECK) -> str:
     assert old in text
     return text.replace(old, new)
+
+
+def with_routes(*routes: str) -> str:
+    spare = PROVIDER.replace("  twilio:", "  spare:").removeprefix("providers:\n")
+    asked = CHECK + "  other:\n    type: credentials\n    target: spare\n"
+    return PROVIDER + spare + asked + "routes:\n" + "".join(f"  - {{{route}}}\n" for route in routes)
 
 
 def with_check(lines: str) -> str:
@@ -153,7 +187,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "unknown section": (
         PROVIDER + CHECK + "chekcs: {}\n",
         [
-            'c.yml: chekcs: unknown key, must be one of: alertmanager, back_offices, checks, clocks, diagnose, providers; did you mean "checks"?'
+            'c.yml: chekcs: unknown key, must be one of: alertmanager, back_offices, checks, clocks, diagnose, providers, routes; did you mean "checks"?'
         ],
     ),
     "alertmanager that is no mapping": (
@@ -410,6 +444,67 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
             'c.yml: checks.c.target: no provider "nobody", must be twilio',
         ],
     ),
+    "routes by name": (
+        PROVIDER + CHECK + "routes: {NG: [twilio]}\n",
+        ["c.yml: routes: must be a list of routes, got a mapping"],
+    ),
+    "no routes in the list": (PROVIDER + CHECK + "routes: []\n", ["c.yml: routes: must hold at least one entry"]),
+    "a route that is a name": (
+        PROVIDER + CHECK + "routes: [twilio]\n",
+        ["c.yml: routes[0]: must be a mapping, got text"],
+    ),
+    "a route without anything": (
+        with_routes(""),
+        ["c.yml: routes[0].countries: is required", "c.yml: routes[0].providers: is required"],
+    ),
+    "a route with an unknown key": (
+        with_routes('countries: "*", providers: [twilio], weight: 2'),
+        ["c.yml: routes[0].weight: unknown key, must be one of: countries, providers"],
+    ),
+    "a route for one country without a list": (
+        with_routes('countries: "NG", providers: [twilio]'),
+        ['c.yml: routes[0].countries: must be a list of countries, or "*" for every other one'],
+    ),
+    "a route for no country": (
+        with_routes("countries: [], providers: [twilio]"),
+        ['c.yml: routes[0].countries: must be a list of countries, or "*" for every other one'],
+    ),
+    "a route to Norway without quotes": (
+        with_routes('countries: ["GB", NO], providers: [twilio]'),
+        [
+            "c.yml: routes[0].countries[1]: must be an ISO 3166 code of two capital letters in quotes,"
+            ' such as "DE", got false'
+        ],
+    ),
+    "a route by nobody": (
+        with_routes('countries: ["NG"], providers: []'),
+        ["c.yml: routes[0].providers: must have at least 1 entries"],
+    ),
+    "a route by a provider that is not there": (
+        with_routes('countries: ["NG"], providers: [twillio, twilio]'),
+        ['c.yml: routes[0].providers[0]: no provider "twillio"; did you mean "twilio"?'],
+    ),
+    "a provider twice in a route, and beside it what is wrong": (
+        with_routes('countries: ["XX"], providers: [twilio, spare, twilio]'),
+        [
+            "c.yml: routes[0].countries[0]: must be an ISO 3166 code of two capital letters in quotes,"
+            ' such as "DE", got "XX"',
+            'c.yml: routes[0].providers[2]: "twilio" is in this route already',
+        ],
+    ),
+    "a country twice": (
+        with_routes(
+            'countries: ["NG", "NG"], providers: [twilio, spare]', 'countries: ["GH", "NG"], providers: [spare]'
+        ),
+        [
+            'c.yml: routes[0].countries[1]: "NG" is in routes[0] already',
+            'c.yml: routes[1].countries[1]: "NG" is in routes[0] already',
+        ],
+    ),
+    "every other country twice": (
+        with_routes('countries: "*", providers: [twilio]', 'countries: "*", providers: [spare]'),
+        ['c.yml: routes[1].countries: "*" is in routes[0] already'],
+    ),
     "several at once": (
         edited("AC0000", "AX0000", text=with_check("type: balance\nmin_amount: -1\ninterval: 5ms")),
         [
@@ -551,9 +646,8 @@ def test_what_is_merged_in_may_be_overridden(tmp_path: Path) -> None:
 
 
 def test_every_setting_is_described_in_the_schema() -> None:
-    models = [spec.settings for section in SECTIONS.values() for spec in section.types.values()] + [
-        kind.settings for kind in KINDS.values()
-    ]
+    models: list[type[Settings]] = [spec.settings for section in SECTIONS.values() for spec in section.types.values()]
+    models += [RouteSettings, *(kind.settings for kind in KINDS.values())]
     undescribed = [
         f"{model.__name__}.{name}"
         for model in models

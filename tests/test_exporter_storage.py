@@ -11,15 +11,17 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from checks.errors import StorageUnavailableError
 from checks.messages import Receipt, Source, Status, reached
 from checks.messages.book import Gap, Reading
 from checks.reason import Outcome, Reason
-from checks.result import Balance, ServiceComponent, ServiceState, Spend
+from checks.result import Balance, RefusedCountry, ServiceComponent, ServiceState, Spend
 from exporter.database import StorageError
 from exporter.meters import Meters
 from exporter.migrations import MIGRATIONS
@@ -63,6 +65,7 @@ def test_a_restart_knows_what_it_knew(tmp_path: Path, meters: Meters) -> None:
         run(
             Reason.OK,
             ServiceComponent(component="SMS", state=ServiceState.OPERATIONAL),
+            RefusedCountry(country="NG"),
             check="status",
             kind="service_status",
         )
@@ -97,6 +100,20 @@ def test_a_message_is_counted_once_for_each_status_however_often_it_is_read(stor
     latency = tally.latency[DE, Source.LOG]
     assert sum(latency.counts) == 2
     assert latency.total_seconds == 11.0  # 7 of the first, 4 of the second: later readings change nothing
+
+
+@pytest.mark.parametrize(("source", "is_timed"), [(Source.CALLBACK, True), (Source.LATE_EVENT, False)])
+def test_what_may_come_days_late_is_counted_and_not_timed(storage: Storage, source: Source, is_timed: bool) -> None:
+    now = NOW.timestamp()
+    for number, created_at in ((1, None), (1, now - 60), (2, now - 60)):  # of the first the date is told later
+        told = replace(receipt(number), at=now, created_at=created_at, delivery_seconds=None, source=source)
+        storage.messages.take("twilio", [told])
+    tally = storage.snapshot().tallies["twilio"]
+    assert messages(tally) == {"accepted": 2, "sent": 2, "delivered": 2}
+    assert sum(sum(latency.counts) for latency in tally.latency.values()) == (2 if is_timed else 0)
+    assert (storage.messages.known_until("twilio") > 0) is is_timed
+    journal = storage._db.execute("SELECT input FROM journal").fetchall()
+    assert any(msgspec.msgpack.decode(step)[0] for (step,) in journal) is is_timed  # what the detector gets
 
 
 def test_the_same_message_twice_in_one_reading_counts_once(storage: Storage) -> None:

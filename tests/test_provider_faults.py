@@ -120,11 +120,70 @@ VENDORS: Final[Mapping[str, Vendor]] = {
             "fetch_canary",
         ),
     ),
+    "aws": Vendor(
+        settings={
+            "type": "aws",
+            "region": "eu-central-1",
+            "access_key_id": "AKIA" + "A" * 16,
+            "secret_access_key": Secret(TOKEN),
+        },
+        url_settings=("base_url",),
+        calls=calls_of(
+            "verify_credentials", "fetch_balance", "fetch_number", "fetch_country_permissions", "send_canary"
+        ),
+        without_permission={"fetch_country_permissions": CountryPermissions(readable=False)},
+    ),
     "telnyx": Vendor(
         settings={"type": "telnyx", "api_key": Secret(TOKEN)},
         url_settings=("base_url", "status_page"),
         calls=calls_of(
             "verify_credentials", "fetch_balance", "fetch_service_status", "read_page", "send_canary", "fetch_canary"
+        ),
+    ),
+    "sinch": Vendor(
+        settings={"type": "sinch", "service_plan_id": "a" * 32, "api_token": Secret(TOKEN)},
+        url_settings=("base_url", "status_page"),
+        calls=calls_of("verify_credentials", "fetch_service_status", "read_page", "send_canary", "fetch_canary"),
+    ),
+    "bird": Vendor(
+        settings={"type": "bird", "api_key": Secret(f"bk_eu1_{TOKEN}")},
+        url_settings=("base_url", "status_page"),
+        calls=calls_of(
+            "verify_credentials",
+            "fetch_number",
+            "fetch_messaging_service",
+            "fetch_service_status",
+            "read_page",
+            "send_canary",
+            "fetch_canary",
+        ),
+    ),
+    "http_json": Vendor(
+        settings={
+            "type": "http_json",
+            "credentials": {"key": Secret(TOKEN)},
+            "auth": {"kind": "bearer", "token": "{key}"},
+            "error": {"when": "code", "code": "to_string(code)"},
+            "endpoints": {
+                "credentials": {"request": {"path": "/me"}, "ok_when": "account"},
+                "account": {"request": {"path": "/me"}, "active_when": "state == 'active'"},
+                "balance": {"request": {"path": "/balance"}, "amount": "balance", "currency": "currency"},
+                "messages": {
+                    "request": {"path": "/messages", "query": {"from": "{from}", "until": "{until}"}},
+                    "items": "messages",
+                    "fields": {"id": "id", "status": "status", "created_at": "created_at"},
+                },
+                "message": {"request": {"path": "/messages/{id}"}},
+                "send": {
+                    "request": {"method": "POST", "path": "/messages", "body": {"to": "{to}", "text": "{text}"}},
+                    "message_id": "id",
+                },
+            },
+            "statuses": {"delivered": "delivered"},
+        },
+        url_settings=("base_url",),
+        calls=calls_of(
+            "verify_credentials", "fetch_account", "fetch_balance", "read_page", "send_canary", "fetch_canary"
         ),
     ),
     "messagebird": Vendor(
@@ -325,7 +384,7 @@ def test_a_client_does_not_show_its_secret(vendor: str) -> None:
 
 
 def test_every_vendor_has_its_row() -> None:
-    assert set(VENDORS) == set(PROVIDERS)
+    assert set(VENDORS) == {vendor for vendor, spec in PROVIDERS.items() if spec.speaks_http}
 
 
 def protocol_calls() -> Iterator[str]:

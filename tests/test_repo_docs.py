@@ -3,7 +3,7 @@
 import inspect
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -11,17 +11,21 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from checks.callbacks import CallbackClient
-from checks.clients import MessageSearchClient, NumberLookupClient
+from checks.clients import MessageSearchClient
 from checks.kinds import KINDS
 from checks.providers import PROVIDERS
+from checks.providers.http_json import HttpJsonSettings
 from checks.reason import Reason
 from checks.secret import Secret
 from checks.settings import Settings, format_duration
-from checks.target import Wire
+from checks.target import TargetSpec, Wire
 from checks.targets import SECTIONS
+from exporter import presets
 from exporter.alerting import AlertmanagerSettings
 from exporter.config import DiagnoseSettings
 from exporter.families import FAMILIES
+from exporter.routes import RouteSettings
+from exporter.sandbox.vendors import EMULATORS
 from tests.repo import ROOT
 
 README = ROOT / "README.md"
@@ -40,10 +44,7 @@ def test_the_table_of_metrics_is_that_of_the_catalogue() -> None:
         f"| `{family.name}` | {family.type} | {', '.join(family.labels) or '-'} | {family.help} |"
         for family in FAMILIES.values()
     ]
-    begin, end = "<!-- metrics: written by make golden -->\n", "<!-- /metrics -->"
-    head, _, rest = METRICS.read_text().partition(begin)
-    _, _, tail = rest.partition(end)
-    golden(METRICS, head + begin + "".join(f"{row}\n" for row in rows) + end + tail)
+    golden(METRICS, within(METRICS, "metrics", rows))
 
 
 def test_the_configuration_reference_is_that_of_the_models() -> None:
@@ -62,7 +63,11 @@ def reference() -> Iterator[str]:
         for name, spec in part.types.items():
             yield from section(f"type: {name}", spec.settings)
         yield ""
-    parts: dict[str, type[Settings]] = {"diagnose": DiagnoseSettings, "alertmanager": AlertmanagerSettings}
+    parts: dict[str, type[Settings]] = {
+        "diagnose": DiagnoseSettings,
+        "alertmanager": AlertmanagerSettings,
+        "routes": RouteSettings,
+    }
     for heading, model in parts.items():
         yield f"## {heading}"
         yield from section(heading, model)
@@ -114,42 +119,105 @@ def default_of(model: type[Settings], field: FieldInfo) -> str:
 
 
 PROVIDERS_PAGE = ROOT / "docs" / "providers.md"
-WIRES = {
-    Wire.CONTRACT: "a test holds it to the vendor's own machine-readable documents",
-    Wire.DOCUMENTED: "read in the vendor's documentation",
-    Wire.UNVERIFIED: "parts of it are hearsay: look at the first answers yourself",
-}
 
 
-def test_the_table_of_providers_is_that_of_the_code() -> None:
-    golden(PROVIDERS_PAGE, "\n".join(providers()) + "\n")
+def test_the_tables_of_providers_are_that_of_the_code() -> None:
+    golden(PROVIDERS_PAGE, within(PROVIDERS_PAGE, "providers", provider_table()))
+    golden(README, within(README, "providers", provider_table()))
 
 
-def providers() -> Iterator[str]:
-    """The page of providers: a capability is a protocol that the client implements."""
-    vendors = dict(PROVIDERS)
+def within(document: Path, name: str, lines: Iterable[str]) -> str:
+    """The text of a document with a part of it anew."""
+    begin, end = f"<!-- {name}: written by make golden -->\n", f"<!-- /{name} -->"
+    head, found, rest = document.read_text().partition(begin)
+    assert found, f"{document.name} has no part {name}"
+    return head + begin + "".join(f"{line}\n" for line in lines) + end + rest.partition(end)[2]
+
+
+def provider_table() -> Iterator[str]:
+    """What each provider can be asked: a capability is a protocol that the client implements."""
     able = {
-        **{f"check `{name}`": kind.needs for name, kind in KINDS.items() if name in OF_PROVIDERS},
+        **{f"`{name}`": kind.needs for name, kind in KINDS.items() if name in OF_PROVIDERS},
         "callbacks": CallbackClient,
-        "search by number (`diagnose`)": MessageSearchClient,
-        "look-up of a number": NumberLookupClient,
+        "search, look-up": MessageSearchClient,
     }
-    yield "# Providers"
-    yield ""
-    yield "Written from the table of providers by `make golden`. What a vendor's API cannot tell is not there, and"
-    yield "`config check` says so when a check is asked of it. The settings of each are in"
-    yield "[configuration.md](configuration.md)."
-    yield ""
-    yield f"| | {' | '.join(f'`{name}`' for name in vendors)} |"
-    yield f"|---|{'---|' * len(vendors)}"
-    for words, protocol in able.items():
-        yield f"| {words} | {' | '.join('yes' if spec.implements(protocol) else '-' for spec in vendors.values())} |"
-    yield f"| how well its wire is verified | {' | '.join(spec.wire for spec in vendors.values())} |"
-    yield ""
-    yield from (f"- {wire}: {words}." for wire, words in WIRES.items())
+    yield f"| `type` | {' | '.join(able)} | wire |"
+    yield f"|---|{'---|' * len(able)}---|"
+    for name, spec in PROVIDERS.items():
+        yield f"| `{name}` | {' | '.join(_is_able(spec, protocol) for protocol in able.values())} | {spec.wire} |"
+
+
+def _is_able(spec: TargetSpec, protocol: type) -> str:
+    if not spec.implements(protocol):
+        return "-"
+    return "if described" if spec.wire is Wire.CONFIGURED else "yes"
+
+
+def test_every_word_for_how_well_a_wire_is_verified_is_explained() -> None:
+    text = PROVIDERS_PAGE.read_text()
+    assert [wire for wire in Wire if f"- **{wire}**: " not in text] == []
 
 
 OF_PROVIDERS = [name for name, kind in KINDS.items() if any(s.implements(kind.needs) for s in PROVIDERS.values())]
+
+
+PRESETS_PAGE = ROOT / "docs" / "presets.md"
+
+
+def test_the_page_of_presets_is_that_of_their_files() -> None:
+    golden(PRESETS_PAGE, "\n".join(presets_page()) + "\n")
+
+
+def presets_page() -> Iterator[str]:
+    """The page of presets: what each can answer, what it wants, and what of it no source confirms."""
+    yield "# Presets"
+    yield ""
+    yield "Written from `checks/providers/presets` by `make golden`. A preset describes a vendor for the provider"
+    yield "`http_json`: an entry names it and gives its credentials, and wins wherever it says something itself."
+    yield ""
+    yield "```yaml"
+    yield "providers:"
+    yield "  spare: {type: http_json, preset: clicksend, credentials: {username: {env: USER}, api_key: {env: KEY}}}"
+    yield "```"
+    yield ""
+    yield "Callbacks are taken where the entry has `callbacks.verify`. What is marked unverified stands in no source of"
+    yield "ours: look at the first answers yourself, with `twofa-exporter provider probe spare --dump`. For a vendor"
+    yield "that is not here see [adding-a-provider.md](adding-a-provider.md)."
+    names = presets.names()
+    able = {
+        f"check `{name}`": kind.needs for name, kind in KINDS.items() if PROVIDERS["http_json"].implements(kind.needs)
+    }
+    entries = {name: _entry_of(name) for name in names}
+    yield ""
+    yield f"| | {' | '.join(f'`{name}`' for name in names)} |"
+    yield f"|---|{'---|' * len(names)}"
+    for words, protocol in able.items():
+        yield f"| {words} | {' | '.join('-' if each.lacks(protocol) else 'yes' for each in entries.values())} |"
+    yield f"| callbacks | {' | '.join('yes' if 'callbacks' in presets.load(name) else '-' for name in names)} |"
+    yield f"| unverified settings | {' | '.join(str(len(presets.preset(name).about.unverified)) for name in names)} |"
+    yield f"| in the conformance tests | {' | '.join('yes' if name in EMULATORS else '-' for name in names)} |"
+    for name in names:
+        about = presets.preset(name).about
+        yield ""
+        yield f"## {about.title}"
+        yield ""
+        yield f"`preset: {name}`, `base_url: {entries[name].base_url}`. Credentials:"
+        yield ""
+        yield from (f"- `{credential}`: {words}" for credential, words in about.credentials.items())
+        yield ""
+        if about.notes:
+            yield from ("To heed:", "", *(f"- {note}" for note in about.notes), "")
+        yield f"Sources: {'; '.join(about.sources)}."
+        if about.unverified:
+            yield ""
+            yield f"Unverified: {', '.join(f'`{path}`' for path in about.unverified)}."
+
+
+def _entry_of(name: str) -> HttpJsonSettings:
+    """Return the settings of a preset, with credentials of nobody."""
+    credentials = dict.fromkeys(presets.preset(name).about.credentials, Secret("nobody's"))
+    entry = {"type": "http_json", "preset": name, "credentials": credentials}
+    return HttpJsonSettings.model_validate(entry, context=presets.CONTEXT)
 
 
 def test_every_reason_that_a_check_gives_is_in_the_readme() -> None:

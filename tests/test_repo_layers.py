@@ -50,6 +50,10 @@ IMPORT_RULES = (
     ImportRule(inside="exporter/*", module="pyotp", allowed=("exporter/sandbox/*",)),
     ImportRule(inside="checks/*", module="twilio", allowed=("checks/providers/twilio/*",)),
     ImportRule(inside="exporter/*", module="twilio"),
+    ImportRule(inside="checks/*", module="botocore", allowed=("checks/providers/aws/*",)),
+    ImportRule(inside="checks/*", module="boto3"),
+    ImportRule(inside="exporter/*", module="botocore"),
+    ImportRule(inside="exporter/*", module="boto3"),
     ImportRule(inside="exporter/*", module="apscheduler", allowed=("exporter/scheduler.py",)),
     ImportRule(
         inside="exporter/*",

@@ -8,6 +8,8 @@ import pytest
 
 from checks.providers import PROVIDERS
 from checks.target import Wire
+from exporter import presets
+from exporter.sandbox.vendors import EMULATORS
 from tests.repo import ROOT, source_files
 
 FILES = (
@@ -25,15 +27,34 @@ TABLES = (
 )
 """What holds a row for each provider."""
 
-SDKS = ("boto3", "botocore", "infobip_api_client", "messagebird", "plivo", "sinch", "telnyx", "twilio", "vonage")
+SHARED_BY_HTTP = ["tests/test_provider_conformance.py", "tests/test_provider_faults.py"]
+"""The tables of the tests that all share who speak HTTP; who does not is tested by itself."""
+
+SDKS = (
+    "bird",
+    "boto3",
+    "botocore",
+    "infobip_api_client",
+    "messagebird",
+    "plivo",
+    "sinch",
+    "telnyx",
+    "twilio",
+    "vonage",
+)
 
 BACK_OFFICES = ("checks/backoffices/", "exporter/sandbox/b2core")
 """They name the vendors that they can be set up with."""
 
 # The demo is of one vendor, the sandbox began as one, and the rest are words about it where they matter.
 FIRST = "twilio"
-LAST = list(PROVIDERS)[-1]
-OF_THE_HOUSE = [vendor for vendor in PROVIDERS if vendor != FIRST]
+VENDORS = [vendor for vendor, spec in PROVIDERS.items() if spec.wire is not Wire.CONFIGURED]
+"""Without what the configuration describes, which is of any vendor: those come as presets, see below."""
+OVER_HTTP = [vendor for vendor in VENDORS if PROVIDERS[vendor].speaks_http]
+LAST = OVER_HTTP[-1]
+OF_THE_HOUSE = [vendor for vendor in VENDORS if vendor != FIRST]
+KIN = {"bird": ["messagebird"], "messagebird": ["bird"]}
+"""Two APIs of one company: they share its domains and its status page."""
 
 
 def read(path: str) -> str:
@@ -49,9 +70,10 @@ def test_a_provider_has_its_own_files(vendor: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("vendor", PROVIDERS)
+@pytest.mark.parametrize("vendor", VENDORS)
 def test_a_provider_has_a_row_in_each_table(vendor: str) -> None:
-    assert [path for path in TABLES if f'"{vendor}":' not in read(path)] == []
+    without = [path for path in TABLES if f'"{vendor}":' not in read(path)]
+    assert without == ([] if vendor in OVER_HTTP else SHARED_BY_HTTP)
 
 
 def mentions(vendor: str) -> set[str]:
@@ -65,8 +87,11 @@ def mentions(vendor: str) -> set[str]:
 
 @pytest.mark.parametrize("vendor", OF_THE_HOUSE)
 def test_no_other_source_knows_a_provider_by_its_name(vendor: str) -> None:
-    own = {each.format(vendor=vendor) for each in FILES} | set(TABLES)
-    elsewhere = (f"checks/providers/{vendor}/", *BACK_OFFICES)
+    speakers = (
+        [vendor, *KIN.get(vendor, [])] if vendor in OVER_HTTP else OF_THE_HOUSE
+    )  # of a protocol vendors may speak
+    own = {each.format(vendor=speaker) for each in FILES for speaker in speakers} | set(TABLES)
+    elsewhere = (f"checks/providers/{vendor}/", f"exporter/sandbox/{vendor}_", *BACK_OFFICES)
     others = {path for path in mentions(vendor) - own if not path.startswith(elsewhere)}
     assert others == set()
 
@@ -76,9 +101,9 @@ def test_the_last_provider_touched_what_contributing_names() -> None:
     section = read("CONTRIBUTING.md").partition("**A new provider**")[2].partition("\n\n`wire=")[0]
     named = {path.replace("<vendor>", LAST) for path in re.findall(r"`([\w./<>]+\.(?:py|md|json|yml))`", section)}
     own = {each.format(vendor=LAST) for each in FILES}
-    written = {"docs/configuration.md", "docs/providers.md", "examples/config.schema.json"}
+    written = {"README.md", "docs/configuration.md", "docs/providers.md", "examples/config.schema.json"}
     assert named == own | set(TABLES) | written
-    assert len(named) == 10
+    assert len(named) == 11
     assert [path for path in sorted(named) if LAST not in read(path).lower()] == []
 
 
@@ -93,9 +118,22 @@ def test_a_wire_that_is_held_to_a_contract_has_its_test(vendor: str) -> None:
     assert has_test or PROVIDERS[vendor].wire is not Wire.CONTRACT
 
 
-@pytest.mark.parametrize("vendor", PROVIDERS)
+@pytest.mark.parametrize("vendor", OVER_HTTP)
 def test_a_provider_names_its_domains(vendor: str) -> None:
     assert PROVIDERS[vendor].domains
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_is_data_and_a_row_and_nothing_in_the_code(name: str) -> None:
+    section = read("CONTRIBUTING.md").partition("**A new preset**")[2].partition("\n\n")[0]
+    named = [path.replace("<name>", name) for path in re.findall(r"`([\w./<>-]+\.(?:py|md|yaml))`", section)]
+    assert [path for path in named if name not in path + read(path)] == []
+    assert len(named) == 3
+    knowing = {
+        path for path in source_files("checks", "exporter") if path.endswith(".py") and f'"{name}"' in read(path)
+    }
+    assert {path for path in knowing if not path.startswith("exporter/sandbox/")} == set()
+    assert (name in EMULATORS) == bool(knowing)
 
 
 def modules_after(code: str) -> set[str]:

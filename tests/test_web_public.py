@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import requests
 
-from checks.callbacks import CallbackOutcome
-from checks.messages import Status
+from checks.callbacks import Callback, CallbackOutcome, CallbackRefusedError
+from checks.messages import Receipt, Status
 from checks.providers.twilio import TwilioClient, TwilioSettings
 from checks.secret import Secret
 from exporter.forwarding import Forwarder
@@ -314,6 +314,46 @@ def test_a_defect_is_not_the_end_of_forwarding(app: tuple[type[App], str]) -> No
     forwarder.send("twilio", url, "", {}, b"body")
     wait_for(lambda: handler.taken)
     forwarder.stop()
+
+
+class Asking:
+    """A client that has to ask before it believes a post, and is not answered before ``release``."""
+
+    takes_callbacks = True
+    signed_headers: Sequence[str] = ()
+    forward_to = None
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+
+    def has_to_ask(self, callback: Callback) -> bool:
+        if callback.body == b"defect":
+            raise ZeroDivisionError
+        return callback.body == b"ask"
+
+    def read_callback(self, callback: Callback) -> Sequence[Receipt]:
+        if callback.body == b"ask" and not self.release.wait(10):
+            raise CallbackRefusedError(CallbackOutcome.UNVERIFIABLE)
+        return ()
+
+
+def test_a_post_for_which_somebody_is_asked_holds_up_no_other(tmp_path: Path) -> None:
+    meters, storage = Meters(), Storage.open(tmp_path / "x.db", Meters())
+    asking = Asking()
+    statuses: list[int] = []
+
+    def post(body: bytes) -> int:
+        return requests.post(f"{url}/callbacks/a", data=body, timeout=10).status_code
+
+    with serve_public(bind("127.0.0.1:0"), lambda: {"a": asking}, storage.messages, meters, time.time) as url:
+        waiting = threading.Thread(target=lambda: statuses.append(post(b"ask")))
+        waiting.start()
+        assert [post(b"x"), post(b"defect")] == [204, 204]
+        assert statuses == []
+        asking.release.set()
+        waiting.join()
+    storage.close()
+    assert statuses == [204]
 
 
 def test_every_outcome_starts_at_0() -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from checks.reason import REASONS, Outcome, Reason
+from checks.result import RefusedCountry
 from exporter.config import Config, ConfiguredCheck
+from exporter.routes import RouteSettings
 from exporter.web.sparkline import HEIGHT, WIDTH, build_sparkline
 from exporter.web.status import build_page, read_history
 from exporter.web.views import PageView, State
@@ -544,6 +546,46 @@ def test_the_page_refreshes_unless_told_to_stand_still() -> None:
     assert "http-equiv" not in still
     assert "Refreshes every 15 s Pause" in Document(moving).words
     assert "Stands still Refresh by itself" in Document(still).words
+
+
+def test_the_routes_show_who_can_serve_which_countries() -> None:
+    whole = build_config(targets=("sms-a", "sms-b"))
+    routes = (
+        RouteSettings(countries=("NG", "GH", "KE"), providers=("sms-a", "sms-b")),
+        RouteSettings.model_validate({"countries": "*", "providers": ["sms-b"]}),
+    )
+    app = FakeApp(config=Config(targets=whole.targets, checks=whole.checks, routes=routes))
+    assert [(view.countries, view.state, view.count) for view in page_of(app).routes] == [
+        ("NG, GH, KE", State.WAITING, "0 of 2"),
+        ("every other", State.WAITING, "0 of 1"),
+    ]
+    app.record("sms-b-account")
+    app.record("sms-a-balance", EMPTY)
+    app.record("sms-b-senders", Reason.COUNTRY_NOT_PERMITTED, measured=(RefusedCountry(country="GH"),))
+    assert [(view.countries, view.state, view.count, view.providers) for view in page_of(app).routes] == [
+        (
+            "NG, KE",
+            State.FAIL,
+            "1 of 2",
+            ("sms-a: The provider account has no money left", "sms-b: usable"),
+        ),
+        (
+            "GH",
+            State.FAIL,
+            "0 of 2",
+            (
+                "sms-a: The provider account has no money left",
+                "sms-b: Sending to a configured country is switched off",
+            ),
+        ),
+        ("every other", State.PASS, "1 of 1", ("sms-b: usable",)),
+    ]
+    app.record("sms-a-balance", OK)
+    assert page_of(app).routes[0].state is State.PASS
+    with serving(app) as served:
+        page = Document(served.ask("/").text)
+    assert "Routes Providers that can deliver codes to each country" in page.words
+    assert "2 of 2 NG, KE sms-a: usable sms-b: usable" in page.words
 
 
 HOSTILE = "<script>alert(1)</script>\"'&{{ 7*7 }}"

@@ -103,6 +103,7 @@ class Source(StrEnum):
     LOG = "log"  # the provider's message log: whole seconds, an upper bound
     CALLBACK = "callback"  # a status callback: our own clock when it arrived
     EVENT_STREAM = "event_stream"  # the provider's clock, in milliseconds
+    LATE_EVENT = "late_event"  # may come days late, as its provider says: it tells what happened, and not when
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):

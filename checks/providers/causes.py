@@ -10,7 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from ..messages import FAILURE_REASONS
@@ -150,6 +150,33 @@ def _code(value: Any) -> Any:
 
 ReasonSetting = Annotated[Reason, BeforeValidator(_reason)]
 """A reason that says that something is wrong."""
+
+
+def _cause_or_reason(value: Any) -> Any:
+    """Return the cause where a word is both: words here speak of what a vendor says."""
+    if isinstance(value, str) and value in set(Cause):
+        return Cause(value)
+    try:
+        return _reason(value)
+    except PydanticCustomError:
+        words = ", ".join(sorted({*Cause, *(set(Reason) - {Reason.OK})}))
+        raise PydanticCustomError("cause", "must be a cause or a reason, one of: {words}", {"words": words}) from None
+
+
+CauseOrReason = Annotated[
+    Cause | Reason,
+    BeforeValidator(_cause_or_reason),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "enum": sorted({*Cause, *(set(Reason) - {Reason.OK})})}),
+]
+"""What a code means: one of our reasons, or a cause that stands for one."""
+
+
+def codes_of(words: Mapping[str, Cause | Reason]) -> Codes:
+    """Return the codes that a configuration describes. A reason holds as it is, a cause as in a vendor's table."""
+    causes = {code: CodeRow(word, "configuration") for code, word in words.items() if isinstance(word, Cause)}
+    return Codes(causes, {code: word for code, word in words.items() if isinstance(word, Reason)})
+
 
 ErrorCodes = dict[Annotated[str, BeforeValidator(_code)], ReasonSetting]
 """A vendor's codes that mean another reason than built in: numbers or text in the file, text in the code."""

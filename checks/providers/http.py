@@ -146,6 +146,7 @@ def seconds_left() -> float:
 class _Call:
     ends_at: float  # by the monotonic clock
     bytes_left: int  # that may still be received
+    public_only: bool = False  # connect to no address of a private network
 
     @property
     def is_over(self) -> bool:
@@ -214,6 +215,21 @@ def _receive_within_call(sock: socket.socket, receive: Any, *args: Any) -> int:
     return count
 
 
+# Who looks on: a command that shows what a provider answers.
+
+_listener: ContextVar["Callable[[Reply], None] | None"] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def overheard(listener: "Callable[[Reply], None]") -> Iterator[None]:
+    """Tell ``listener`` of every complete answer that comes to requests of this thread inside."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
 class _Connection(HTTPConnection):
     _answered_at = 0.0
 
@@ -221,6 +237,10 @@ class _Connection(HTTPConnection):
         """Connect to the first address that answers; each gets its share of the time left."""
         call = _call.get()
         addresses = _resolve(self._dns_host, self.port)
+        if call is not None and call.public_only and self.proxy is None:  # a proxy is of our own network
+            addresses = [each for each in addresses if _is_public(each[4][0])]
+            if not addresses:
+                raise _PrivateAddressError
         problem: OSError = _UnknownHostError()
         for position, (family, kind, protocol, _, address) in enumerate(addresses):
             sock = _Socket(family, kind, protocol)
@@ -253,6 +273,15 @@ class _TLSConnection(_Connection, HTTPSConnection):
 
 class _UnknownHostError(OSError):
     """A host name that has no address."""
+
+
+class _PrivateAddressError(OSError):
+    """A host whose name leads into a private network, which nobody has allowed."""
+
+
+def _is_public(address: str) -> bool:
+    parsed = ip_address(address.partition("%")[0])
+    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_global
 
 
 def _resolve(host: str, port: int) -> Sequence[tuple[Any, ...]]:
@@ -303,8 +332,13 @@ def _tls_context(bundle: str) -> ssl.SSLContext:
     return context
 
 
+def environment_bundle() -> str:
+    """Return the CAs that the environment names, or else those that come with ``requests``: a file or a folder."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or DEFAULT_CA_BUNDLE_PATH
+
+
 def _environment_tls_context() -> ssl.SSLContext:
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or DEFAULT_CA_BUNDLE_PATH
+    bundle = environment_bundle()
     try:
         return _tls_context(bundle)
     except OSError:
@@ -331,18 +365,20 @@ class Http:
         *,
         timeout_seconds: float,
         requests_per_second: int | None = None,
+        public_only: bool = False,
         observer: Observer | None = None,
     ) -> None:
         """Take ``origins``: the hosts that may be asked, each with the URL that stands for its root.
 
         Such a URL's own host may be asked too: a service that pages by absolute URLs names itself.
         No more than ``requests_per_second`` requests begin in one second, None for any number of them, and none
-        while an answer 429 asks for quiet.
+        while an answer 429 asks for quiet. With ``public_only`` no address of a private network is connected to.
         Raises ValueError when the CA bundle cannot be read.
         """
         own = {urlsplit(origin).netloc: origin_of(origin) for origin in origins.values()}
         self._origins = {host.lower(): origin for host, origin in {**own, **origins}.items()}
         self._timeout_seconds = timeout_seconds
+        self._public_only = public_only
         self._limiter = None if requests_per_second is None else RateLimiter(requests_per_second)
         self._observer = observer or NoObserver()
         self._proxies = {origin: _proxies_for(origin) for origin in self._origins.values()}
@@ -362,12 +398,15 @@ class Http:
         params: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
         json: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         body_limit_bytes: int = BODY_LIMIT_BYTES,
         yields: bool = False,
     ) -> Reply:
         """Send one request and return the complete answer, whatever its status but a redirect.
+
+        A ``body`` is sent as it is, instead of ``data`` or ``json``: a signature may be over it.
 
         It takes as long as the timeout and the ``deadline`` around it allow, as a whole, waiting for its turn
         included. ``auth`` is sent as HTTP Basic in UTF-8 (RFC 7617). A request that ``yields`` lets all others
@@ -382,7 +421,7 @@ class Http:
             method=method,
             url=target,
             params=dict(params or {}),
-            data=dict(data or {}),
+            data=dict(data or {}) if body is None else body,
             json=None if json is None else dict(json),
             headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "gzip", **(headers or {})},
             auth=None if auth is None else (auth[0].encode(), auth[1].encode()),
@@ -395,6 +434,9 @@ class Http:
         if reply.status == 429 and self._limiter is not None:
             self._limiter.keep_quiet(parse_retry_after(reply.headers.get("Retry-After", ""), time()))
         self._observer.request_done(reason_for_status(reply.status) or Reason.OK)
+        listener = _listener.get()
+        if listener is not None:
+            listener(reply)
         return reply
 
     def _locate(self, url: str) -> tuple[str, str]:
@@ -412,7 +454,7 @@ class Http:
     def _exchange(
         self, request: requests.Request, proxies: Mapping[str, str], body_limit_bytes: int, *, yields: bool
     ) -> Reply:
-        call = _Call(self._ends_at(), body_limit_bytes + _HEAD_LIMIT_BYTES)
+        call = _Call(self._ends_at(), body_limit_bytes + _HEAD_LIMIT_BYTES, self._public_only)
         if self._limiter is not None:
             self._limiter.wait(call.ends_at, yields=yields)
         if call.is_over:
@@ -478,6 +520,7 @@ _FAULTS: Final[Sequence[tuple[tuple[type[BaseException], ...], Callable[[str], P
     ((urllib3.exceptions.DecodeError,), BadResponseError, "the answer cannot be decompressed"),
     ((urllib3.exceptions.ProxyError,), UnreachableError, "the proxy makes no connection"),
     ((_UnknownHostError,), UnreachableError, "the host name has no address"),
+    ((_PrivateAddressError,), UnreachableError, "the host name leads into a private network, which is not allowed"),
     ((ConnectionRefusedError,), UnreachableError, "the connection was refused"),
     (
         (urllib3.exceptions.InvalidChunkLength, urllib3.exceptions.InvalidHeader),

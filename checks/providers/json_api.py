@@ -61,12 +61,14 @@ class JsonApi:
         *,
         codes: Codes,
         code_of: Callable[[Any], str | None],
+        public_only: bool = False,
         observer: Observer | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Take the vendor's name for errors, and ``code_of``: the vendor's code in an answer that refuses, else None.
 
         It is asked about every answer that is JSON, those with a status of success too: many a refusal has one.
+        ``public_only`` is as in ``Http``.
         """
         self._vendor = vendor
         self._codes = codes
@@ -78,6 +80,7 @@ class JsonApi:
             {host: settings.base_url or f"https://{host}" for host in hosts},
             timeout_seconds=settings.timeout,
             requests_per_second=settings.max_requests_per_second,
+            public_only=public_only,
             observer=observer,
         )
 
@@ -97,18 +100,24 @@ class JsonApi:
         params: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
         json: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         body_limit_bytes: int = BODY_LIMIT_BYTES,
         yields: bool = False,
+        decode: Callable[[Reply], Any] = Reply.json,
     ) -> Answer:
-        """Ask once. Raises ProviderError for whatever is no answer; nothing that the vendor says is quoted."""
+        """Ask once. Raises ProviderError for whatever is no answer; nothing that the vendor says is quoted.
+
+        ``decode`` makes of an answer that is not JSON what JSON would have been, or raises BadResponseError.
+        """
         reply = self._http.request(
             method,
             url,
             params=params,
             data=data,
             json=json,
+            body=body,
             headers={"Accept": "application/json", **(headers or {})},
             auth=auth,
             body_limit_bytes=body_limit_bytes,
@@ -117,15 +126,15 @@ class JsonApi:
         at = clock_of(reply.headers)
         if at is not None:
             self._ahead_seconds = at - self._now()
-        problem = self._refusal(reply)
+        problem = self._refusal(reply, decode)
         if problem is not None:
             raise problem
-        return Answer(payload=reply.json(), at=at, vendor=self._vendor)
+        return Answer(payload=decode(reply), at=at, vendor=self._vendor)
 
-    def _refusal(self, reply: Reply) -> ProviderError | None:
+    def _refusal(self, reply: Reply, decode: Callable[[Reply], Any]) -> ProviderError | None:
         by_status = reason_for_status(reply.status)
         try:
-            payload = reply.json()
+            payload = decode(reply)
         except BadResponseError as error:
             return error if by_status is None else _error(by_status, f"{self._vendor} answers HTTP {reply.status}")
         code = self._code_of(payload)
@@ -135,11 +144,15 @@ class JsonApi:
             detail = f"{self._vendor} answers HTTP {reply.status}"
             is_told = reply.status == 404 and isinstance(payload, dict)
             return NotFoundError(detail) if is_told else _error(by_status, detail)
-        reason = self._codes.of_call(code)
+        return self.refused(reply.status, code)
+
+    def refused(self, status: int, code: str) -> ProviderError:
+        """Return the error of a refusal that came with an HTTP status and a code of the vendor's."""
+        by_status, reason = reason_for_status(status), self._codes.of_call(code)
         if reason is None:
             self._observer.code_unmapped(code)
-        detail = f"{self._vendor} answers HTTP {reply.status}, code {code}"
-        if reply.status == 404:
+        detail = f"{self._vendor} answers HTTP {status}, code {code}"
+        if status == 404:
             return NotFoundError(detail, code=code)
         if reason is not None and by_status is not Reason.PROVIDER_OUTAGE:  # of a failure the code does not tell of us
             return _error(reason, detail, code)

@@ -25,6 +25,7 @@ from ..errors import BadResponseError
 from ..messages import Receipt, Source, Status
 from ..secret import Secret
 from ..settings import Count, ProviderSettings, SecretSetting, Url
+from .bird import BIRD_DOMAINS, BIRD_STATUS_PAGE
 from .causes import Cause, CodeRow, Codes, ErrorCodes, code_table, parse_code
 from .fields import Fields, parse_number
 from .json_api import Answer, JsonApi
@@ -34,7 +35,7 @@ from .rows import Receipts, Row
 from .statuspage import StatuspageClient
 from .windows import Span, Windows
 
-MESSAGEBIRD_DOMAINS: Final = ("messagebird.com", "bird.com")
+MESSAGEBIRD_DOMAINS: Final = ("messagebird.com", *BIRD_DOMAINS)
 
 _NAME: Final = "MessageBird"
 _HOST: Final = "rest.messagebird.com"
@@ -63,7 +64,7 @@ class MessageBirdSettings(ProviderSettings):
         None, description="send all API calls here instead of to MessageBird: a proxy, a sandbox, a test double"
     )
     status_page: Url = Field(
-        "https://status.bird.com", description='the Statuspage to read; this API is its component "SMS - API"'
+        BIRD_STATUS_PAGE, description='the Statuspage to read; this API is its component "SMS - API"'
     )
     max_requests_per_second: Count = Field(
         30, ge=1, le=1000, description="no more than this many API calls begin in one second; MessageBird takes 50"

@@ -32,5 +32,6 @@ class Emulator:
     callback_settings: Callable[[Account], Mapping[str, Any]]  # what makes the posts believed, without public_url
     post: Callable[[Account, str, str | None, Message, str, float], Post]
     """Builds the post about a message: to a URL, signed as if to another one, with its status and since when."""
+    has_status_page: bool = True  # one that the adapter can read
     signs_url: bool = False  # the URL that is posted to is part of the signature, and so of the settings
     cannot_show: Mapping[str, str] = field(default_factory=dict)  # fault -> why nobody sees it on this wire

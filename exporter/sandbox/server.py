@@ -27,11 +27,12 @@ from .dates import Dated
 from .emulator import Ground
 from .faults import Place, Switches
 from .geography import find_operator
+from .links import LinkServer
 from .notifier import Notifications, Notifier
 from .ntp import TimeServer
 from .statuspage import PREFIX as STATUSPAGE_PREFIX
 from .statuspage import build_statuspage
-from .vendors import EMULATORS
+from .vendors import EMULATORS, LINKS
 from .world import kept_seconds
 
 DEFAULT_HISTORY_HOURS: Final = 6.0
@@ -83,6 +84,8 @@ class Sandbox:
         self._port: int = self._socket.getsockname()[1]
         self._time_socket = _bind_time(self._socket)
         self._time_port: int = self._time_socket.getsockname()[1]
+        self._link_sockets = {vendor: _bind(self._host, 0, allow_remote=allow_remote) for vendor in LINKS}
+        self._link_ports: dict[str, int] = {name: each.getsockname()[1] for name, each in self._link_sockets.items()}
         self._clients = Clients(seed)
         open_account = partial(
             Account,
@@ -100,11 +103,13 @@ class Sandbox:
         office = Office(account=main, clients=self._clients, clock=clock)
         b2core = B2core(office, token_seconds=token_seconds, closing=closing)
         time_server = TimeServer(self._time_socket, self._switches, clock)
+        ground = Ground(account=main, child=child, clock=clock, closing=closing)
+        link_servers = [LinkServer(self._link_sockets[name], link.build(ground)) for name, link in LINKS.items()]
         routes = [
             build_control(self.credentials, self._switches, b2core, self._clients, seed=seed, speed=speed),
             build_statuspage(self._switches, clock),
             b2core.mount,
-            *_mounts(Ground(account=main, child=child, clock=clock, closing=closing)),
+            *_mounts(ground),
         ]
         self._server = Server(
             Dated(Starlette(routes=routes), clock),
@@ -113,7 +118,7 @@ class Sandbox:
             keep_alive_seconds=KEEP_ALIVE_SECONDS,
             date_header=False,  # each part has its own clock
             on_stop=closing.set,
-            beside=partial(_run_together, notifier.run, time_server.run),
+            beside=partial(_run_together, notifier.run, time_server.run, *(each.run for each in link_servers)),
         )
         self._thread = self._server.start_thread("sandbox")
         if not self._server.started:
@@ -130,12 +135,15 @@ class Sandbox:
 
         With a URL for callbacks it believes the posts of the sandbox. Raises LookupError for a vendor that is none.
         """
+        if vendor in LINKS:
+            own = LINKS[vendor].settings(self._account)
+            return {"type": vendor, **own, "host": self._host, "port": self._link_ports[vendor]}
         emulator = EMULATORS[vendor]
         settings = {
             "type": vendor,
             **emulator.settings(self._account),
             "base_url": self.url + emulator.prefix,
-            "status_page": self.statuspage_url,
+            **({"status_page": self.statuspage_url} if emulator.has_status_page else {}),
         }
         if callback_url is not None:
             settings["callbacks"] = {
@@ -163,6 +171,11 @@ class Sandbox:
     def ntp_address(self) -> str:
         """Host and UDP port of the time server."""
         return _authority(self._host, self._time_port)
+
+    @property
+    def link_addresses(self) -> dict[str, str]:
+        """Host and TCP port of each vendor that speaks no HTTP."""
+        return {vendor: _authority(self._host, port) for vendor, port in self._link_ports.items()}
 
     def client(self, name: str) -> Client:
         """Return a persona of the back office. Raises LookupError for a name that is none."""
@@ -192,6 +205,8 @@ class Sandbox:
         self._thread.join()
         self._socket.close()
         self._time_socket.close()
+        for listener in self._link_sockets.values():
+            listener.close()
 
     def __enter__(self) -> Self:
         return self

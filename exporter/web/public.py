@@ -12,9 +12,12 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
+import anyio
+import anyio.to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from checks.callbacks import (
+    AskingCallbackClient,
     Callback,
     CallbackClient,
     CallbackOutcome,
@@ -38,6 +41,7 @@ BODY_LIMIT_BYTES: Final = 64 * 1024
 PUBLIC_LIMITS: Final = Limits(request_seconds=10.0, answer_seconds=15.0, request_bytes=BODY_LIMIT_BYTES + 16 * 1024)
 
 _PREFIX: Final = "/callbacks/"
+_MOST_ASKING: Final = 4  # threads
 CLOCK_PATHS: Final = (PAGE_PATH, TIME_PATH)
 
 _STATUS: Final[Mapping[CallbackOutcome, HTTPStatus]] = {
@@ -45,6 +49,7 @@ _STATUS: Final[Mapping[CallbackOutcome, HTTPStatus]] = {
     CallbackOutcome.IGNORED: HTTPStatus.NO_CONTENT,
     CallbackOutcome.UNSIGNED: HTTPStatus.FORBIDDEN,
     CallbackOutcome.BAD_SIGNATURE: HTTPStatus.FORBIDDEN,
+    CallbackOutcome.UNVERIFIABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     CallbackOutcome.WRONG_ACCOUNT: HTTPStatus.FORBIDDEN,
     CallbackOutcome.MALFORMED: HTTPStatus.BAD_REQUEST,
     CallbackOutcome.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -86,6 +91,7 @@ class PublicSite:
         self._forwarder = forwarder
         self._meters = meters
         self._now = now
+        self._askers = anyio.CapacityLimiter(_MOST_ASKING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, without a word about what runs here."""
@@ -122,8 +128,11 @@ class PublicSite:
         body = await _read_body(receive)
         if isinstance(body, CallbackOutcome):
             return body
-        callback = Callback(scope["query_string"].decode("latin-1"), headers, body, self._now())
-        receipts = contained(lambda: _read(client, callback))
+        peer = scope.get("client")  # address and port
+        callback = Callback(
+            scope["query_string"].decode("latin-1"), headers, body, self._now(), None if peer is None else peer[0]
+        )
+        receipts = await self._read(client, callback)
         if isinstance(receipts, CallbackOutcome):
             return receipts
         if isinstance(receipts, Defect):
@@ -146,6 +155,16 @@ class PublicSite:
             if not kept:
                 return CallbackOutcome.STORAGE_UNAVAILABLE
         return CallbackOutcome.ACCEPTED if receipts else CallbackOutcome.IGNORED
+
+    async def _read(self, client: CallbackClient, callback: Callback) -> Sequence[Receipt] | CallbackOutcome | Defect:
+        """Return what a post says; one for which somebody else has to be asked must not keep the others waiting."""
+
+        def read() -> Sequence[Receipt] | CallbackOutcome | Defect:
+            return contained(lambda: _read(client, callback))
+
+        if isinstance(client, AskingCallbackClient) and contained(lambda: client.has_to_ask(callback)):
+            return await anyio.to_thread.run_sync(read, limiter=self._askers)
+        return read()
 
 
 def _takes_queries(client: CallbackClient) -> bool:

@@ -1,7 +1,7 @@
 """Works out what the status page says from the configuration and the results. Pure, storage's history aside."""
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -16,11 +16,13 @@ from checks.settings import format_duration
 
 from ..config import Config, ConfiguredCheck
 from ..meters import MeterReadings
+from ..readiness import OTHER, CountryReadiness, Readiness, Usability, judge_providers, judge_routes
+from ..routes import RouteSettings
 from ..shipped import runbook_path
 from ..snapshot import CheckState, Snapshot
 from ..storage import PastRun, Storage
 from .sparkline import build_sparkline
-from .views import ChartView, CheckView, PageView, RunView, State, TargetView
+from .views import ChartView, CheckView, PageView, RouteView, RunView, State, TargetView
 from .words import amount, counted, listed, moment, span
 
 REFRESH_SECONDS: Final = 15
@@ -99,10 +101,11 @@ def build_page(
     return PageView(
         state=_worst(checks),
         headline=_headline(checks),
-        lead=_lead(checks, by_target, config.providers),
+        lead=_lead(checks, by_target, judge_providers(config, snapshot)),
         worst=checks[0] if checks and checks[0].reason is not None and checks[0].state is not State.PASS else None,
         notices=_notices(readings, scheduled, now),
         targets=tuple(sorted(targets, key=lambda target: _SEVERITY[target.state])),
+        routes=tuple(_route_views(config, snapshot)),
         now=moment(now, now),
         refresh_seconds=REFRESH_SECONDS if refreshes else None,
         refresh_toggle=_link(opened, not refreshes, None),
@@ -223,13 +226,15 @@ def _predicate(state: State, count: int) -> str:
     return singular if count == 1 else plural
 
 
-def _lead(checks: Sequence[CheckView], by_target: Mapping[str, Sequence[CheckView]], providers: Container[str]) -> str:
+def _lead(
+    checks: Sequence[CheckView], by_target: Mapping[str, Sequence[CheckView]], providers: Mapping[str, Readiness]
+) -> str:
     """Return the sentence that answers: can clients get codes now?"""
     stopped = [target for target, of_target in by_target.items() if any(map(_stops_codes, of_target))]
     usable = [
         target
-        for target, of_target in by_target.items()
-        if target in providers and target not in stopped and any(check.state is State.PASS for check in of_target)
+        for target, readiness in providers.items()
+        if readiness.state is Usability.USABLE and target not in stopped
     ]
     match _worst(checks):
         case State.FAIL if not stopped:
@@ -246,6 +251,36 @@ def _lead(checks: Sequence[CheckView], by_target: Mapping[str, Sequence[CheckVie
             return "Results come in as the checks run for the first time."
         case State.PASS:
             return "Nothing that the checks can see keeps codes from clients."
+
+
+_ROUTE_STATES: Final = {Usability.USABLE: "usable", Usability.UNKNOWN: "not known yet"}
+
+
+def _route_views(config: Config, snapshot: Snapshot) -> Iterator[RouteView]:
+    """Yield the routes, those countries together whose providers stand alike."""
+    alike: dict[tuple[RouteSettings, tuple[Readiness, ...]], list[CountryReadiness]] = {}
+    for judged in judge_routes(config, snapshot):
+        alike.setdefault((judged.route, tuple(judged.providers.values())), []).append(judged)
+    for together in alike.values():
+        one = together[0]
+        usable, configured = one.count(Usability.USABLE), len(one.providers)
+        yield RouteView(
+            countries=", ".join("every other" if each.country == OTHER else each.country for each in together),
+            state=_route_state(one),
+            count=f"{usable} of {configured}",
+            providers=tuple(
+                f"{name}: {_ROUTE_STATES.get(each.state) or ', '.join(fault.row.title for fault in each.faults)}"
+                for name, each in one.providers.items()
+            ),
+        )
+
+
+def _route_state(judged: CountryReadiness) -> State:
+    """Return how bad it is, as the alerts see it: one that is left of several, at most, is bad."""
+    possible = len(judged.providers) - judged.count(Usability.UNUSABLE)
+    if possible == 0 or (possible == 1 and len(judged.providers) > 1):
+        return State.FAIL
+    return State.PASS if judged.count(Usability.USABLE) else State.WAITING
 
 
 def _notices(readings: MeterReadings, scheduled: bool, now: datetime) -> tuple[str, ...]:

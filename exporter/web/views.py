@@ -95,6 +95,16 @@ class TargetView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RouteView:
+    """Countries that the same providers can serve, and how many of these can."""
+
+    countries: str
+    state: State
+    count: str
+    providers: tuple[str, ...]  # in the configured order, each with what keeps it from these countries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PageView:
     """The whole page."""
 
@@ -104,6 +114,7 @@ class PageView:
     worst: CheckView | None  # where to look first
     notices: tuple[str, ...]
     targets: tuple[TargetView, ...]
+    routes: tuple[RouteView, ...]
     now: Moment
     refresh_seconds: int | None  # None: it stands still
     refresh_toggle: str
