@@ -18,11 +18,13 @@ class CallbackOutcome(StrEnum):
     UNVERIFIABLE = "unverifiable"  # what would prove it cannot be fetched now
     WRONG_ACCOUNT = "wrong_account"
     MALFORMED = "malformed"
+    REPLAYED = "replayed"  # its signed time is not of now: an old post once more, or a clock that is wrong
     TOO_LARGE = "too_large"
     INCOMPLETE = "incomplete"  # its sender went away, or was too slow
     UNKNOWN_TARGET = "unknown_target"
     OVERLOADED = "overloaded"  # more than the database can take
     STORAGE_UNAVAILABLE = "storage_unavailable"
+    INTERNAL = "internal"  # a defect of ours
 
 
 class CallbackRefusedError(Exception):

@@ -173,7 +173,7 @@ def check_canary(
     except AbandonedError:  # as after a kill: it counts as spent, and nothing is known of it
         return _unsent(settings, desk, "the exporter ended before its answer came")
     except ProviderError as error:
-        cost = 0.0 if error.reason in _CERTAINLY_NOT_SENT and not flight.was_accepted else settings.cost_per_message
+        cost = 0.0 if error.reason in _CERTAINLY_NOT_SENT and not flight.was_accepted else flight.cost
         desk.settle(number, cost=cost, reason=error.reason, detail=str(error), legs=flight.legs)
         raise
     desk.settle(number, cost=flight.cost, reason=result.reason, detail=result.detail, legs=flight.legs)

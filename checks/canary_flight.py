@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from .canary_desk import CanaryDesk, Legs
-from .clients import CanaryClient, CanaryStatus
+from .clients import CanaryClient, CanaryStatus, PacedCanaryClient
 from .errors import ProviderError
 from .messages.receipt import Status
 from .reason import Owner, Reason
@@ -46,8 +46,15 @@ class Flight:
         self._sleep = sleep
         self._reference = secrets.token_hex(REFERENCE_LETTERS // 2)
         self._began = time.monotonic()
+        self._pace_seconds = client.canary_pace_seconds if isinstance(client, PacedCanaryClient) else 0.0
+        self._message_cost = settings.cost_per_message
+        self._look_ups_cost = 0.0
         self.legs = Legs()
-        self.cost = settings.cost_per_message
+
+    @property
+    def cost(self) -> float:
+        """What it cost as far as it is known: the message, and the questions how far it has come."""
+        return self._message_cost + self._look_ups_cost
 
     @property
     def was_accepted(self) -> bool:
@@ -77,25 +84,31 @@ class Flight:
         self.legs = Legs(accepted=self._elapsed())
         status = self._follow(message_id)
         if status.cost is not None and status.currency == settings.currency:
-            self.cost = status.cost
+            self._message_cost = status.cost
         return self._judge(status)
 
     def _follow(self, message_id: str) -> CanaryStatus:
         """Ask for the status, less and less often, until nothing more is to come or the time is up.
 
-        A question that fails is asked again with the next: it costs nothing, but the message did.
+        A question that fails is asked again with the next: it costs nothing, but the message did. Where questions cost
+        money few are asked, and none once the provider has told of the end; the phone's word is looked for as before.
         """
         polls = iter(_POLLS_SECONDS)
+        status, due = CanaryStatus(status=Status.ACCEPTED), self._pace_seconds
         while True:
             self._sleep(next(polls, _POLL_SECONDS))
             if self._desk.is_stopping():
                 raise AbandonedError
-            try:
-                status = self._client.fetch_canary(message_id)
-            except ProviderError:
-                if self._is_over():
-                    raise
-                continue
+            if not self._pace_seconds or (not status.status.is_final and (self._elapsed() >= due or self._is_over())):
+                due = self._elapsed() + self._pace_seconds
+                try:
+                    status = self._client.fetch_canary(message_id)
+                except ProviderError:
+                    if self._is_over():
+                        raise
+                    continue
+                if status.look_up is not None and status.look_up.currency == self._settings.currency:
+                    self._look_ups_cost += status.look_up.amount
             self._note(status)
             if self._has_ended(status) or self._is_over():
                 return status
@@ -112,7 +125,10 @@ class Flight:
         return told.status.is_final and (told.status is not Status.DELIVERED or is_told)
 
     def _note(self, told: CanaryStatus) -> None:
-        elapsed, status = self._elapsed(), told.status
+        status = told.status
+        elapsed = self._elapsed()
+        if told.delivered_seconds is not None:  # another clock's: it cannot have been later than now
+            elapsed = min(elapsed, told.delivered_seconds)
         is_sent = status in (Status.SENT, Status.DELIVERED, Status.UNDELIVERED)
         if told.is_timely and is_sent and self.legs.sent is None:
             self.legs = replace(self.legs, sent=elapsed)

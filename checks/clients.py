@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from .messages.receipt import Receipt, Status
 from .messages.verification import Attempt
+from .notebook import Notebook
 from .reason import Reason
 from .result import ServiceComponent
 
@@ -171,6 +172,14 @@ class MessageLogClient(Protocol):
 
 
 @runtime_checkable
+class BudgetedClient(Protocol):
+    """Counts what its provider bills, and uses no more of it in one day than its settings allow."""
+
+    def keep_count_in(self, notebook: Notebook) -> None:
+        """Count in a note that outlasts the process, from now on."""
+
+
+@runtime_checkable
 class ConversionClient(Protocol):
     """Can read which codes were typed."""
 
@@ -188,6 +197,8 @@ class CanaryStatus:
     cost: float | None = None  # None: not known yet
     currency: str | None = None  # ISO 4217
     is_timely: bool = True  # False: receipts may come hours late, so that only the phone tells of time
+    delivered_seconds: float | None = None  # after its sending, by the provider's clock; None: not told
+    look_up: Money | None = None  # what it cost to be told this; None: nothing
 
 
 @runtime_checkable
@@ -199,6 +210,15 @@ class CanaryClient(Protocol):
 
     def fetch_canary(self, message_id: str) -> CanaryStatus:
         """Return how far a message has come."""
+
+
+@runtime_checkable
+class PacedCanaryClient(Protocol):
+    """Can follow a message too, and is asked seldom, as each question is billed."""
+
+    @property
+    def canary_pace_seconds(self) -> float:
+        """The least time between two questions, and before the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from .addresses import is_loopback
 from .back_office import Identifier
 from .messages.country import E164, mask_number
 from .secret import Secret
@@ -157,14 +158,13 @@ def _url(value: Any, *, may_be_plain: bool = False) -> Any:
         raise problem
     if parts.username or parts.password:
         raise PydanticCustomError("url", "must not hold credentials")
-    loopback = parts.hostname in ("localhost", "::1") or parts.hostname.startswith("127.")
-    if parts.scheme == "http" and not (loopback or may_be_plain):
+    if parts.scheme == "http" and not (is_loopback(parts.hostname) or may_be_plain):
         raise PydanticCustomError("url", "must use https; http is accepted for loopback addresses only")
-    return value.rstrip("/")
+    return f"{parts.scheme}{value[len(parts.scheme) :]}".rstrip("/")  # the scheme in small letters
 
 
 Url = Annotated[str, BeforeValidator(_url), WithJsonSchema({"type": "string", "format": "uri"})]
-"""An http(s) URL without credentials, query and trailing slash; plain http for loopback only."""
+"""An http(s) URL without credentials, query and trailing slash, its scheme in small letters; http for loopback only."""
 
 PlainUrl = Annotated[
     str,
@@ -313,3 +313,7 @@ class ProviderSettings(TargetSettings):
     def identity(self) -> Mapping[Identifier, frozenset[Secret]]:
         """Return what the account is known by elsewhere; what a vendor does not tell is left out."""
         return {}
+
+    def silence(self) -> str | None:
+        """Return why nothing is ever told of what became of a test message, in words; None where it is told."""
+        return None

@@ -17,6 +17,7 @@ from checks.back_office import Resting
 from checks.callbacks import CallbackClient
 from checks.canary import CanarySettings
 from checks.canary_probe import choose_probe
+from checks.clients import BudgetedClient
 from checks.clock import ClockSettings
 from checks.delivery import DeliverySettings
 from checks.providers.http import OUTCOMES
@@ -38,6 +39,7 @@ _log: Final = logging.getLogger(__name__)
 _MAX_AT_ONCE: Final = 32
 _STALE_INTERVALS: Final = 3
 _LOOKUPS: Final = "diagnose/lookups"  # no check can have this name
+_BILLED: Final = "/billed"  # nor one that ends so
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,12 @@ class InForce:
                 meters.expect_verifier_events(name)
         return cls(config, MappingProxyType(clients), MappingProxyType(callback_clients))
 
+    def remember_in(self, storage: Storage) -> None:
+        """Let the clients go on with what they counted before, today."""
+        for name, client in self.clients.items():
+            if isinstance(client, BudgetedClient):
+                client.keep_count_in(storage.notebook(f"{name}{_BILLED}"))
+
     def run(self, check: ConfiguredCheck, storage: Storage) -> CheckRun:
         """Run one check now, with what is known of it, and keep the result."""
         past = storage.past(check.name, check.target, datetime.now(UTC), self.config.identities())
@@ -101,6 +109,7 @@ class App:
         self.config_path: Final = config_path
         self.storage: Final = storage
         self.meters: Final = meters
+        in_force.remember_in(storage)
         self._in_force = in_force
         self._reload_lock = threading.Lock()
         self._scheduler = Scheduler(self._run, meters)
@@ -208,6 +217,7 @@ class App:
         config = in_force.config
         for warning in config.warnings:
             _log.warning("configuration", extra={"problem": warning})
+        in_force.remember_in(self.storage)
         self._in_force = in_force
         self.storage.messages.watch(config.detectors())
         self.storage.keep_only({check.name: (check.kind_name, check.target) for check in config.checks.values()})

@@ -309,6 +309,7 @@ def backfill(
     except (StorageError, LabelError) as error:
         _refuse([str(error)])
     try:
+        in_force.remember_in(storage)
         storage.messages.watch(config.detectors())
         with day_progress(days) as on_progress:
             report = run_backfill(
@@ -379,20 +380,21 @@ def provider_probe(
     import time
 
     from .config import ConfigError, load
-    from .probing import probe
+    from .probing import UnusableError, probe
 
     configure(log_level, log_format)
     is_understood = True
     try:
         config = load(config_file, needs_checks=False)
         target = config.provider(name)
-        for answer in probe(config.providers[target], dump=dump, now=time.time):
+        senders = config.senders_of(target)
+        for answer in probe(config.providers[target], dump=dump, now=time.time, senders=senders):
             for line in answer.lines:
                 typer.echo(line)
             is_understood = is_understood and answer.is_understood
     except ConfigError as error:
         _refuse(error.problems)
-    except ValueError as problem:
+    except UnusableError as problem:
         _refuse([f"{target}: {problem}"])
     raise typer.Exit(0 if is_understood else 1)
 
@@ -496,6 +498,8 @@ def sandbox(
     from .wording import hint, one_of, shown
 
     known = {*EMULATORS, *LINKS}
+    if vendor is not None and write_config is None:
+        _refuse(["--vendor: needs --write-config, the file to write the vendor's configuration to"])
     if vendor is not None and vendor not in known:
         _refuse([f"--vendor: no vendor {shown(vendor)}, must be {one_of(known)}{hint(vendor, known)}"])
 

@@ -5,7 +5,7 @@ The only module that resolves secrets. A raw mapping never leaves it.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
 from checks.back_office import Identifier
+from checks.canary import CanarySettings
 from checks.delivery import DeliverySettings
 from checks.kinds import KINDS, CheckKind
 from checks.messages.detector import DetectorSettings
@@ -150,12 +151,17 @@ class Config:
 
     def _identity(self, name: str, settings: ProviderSettings) -> ProviderIdentity:
         senders = [
-            Secret(sender)
-            for check in self.checks.values()
-            if check.target == name and isinstance(check.settings, SendersSettings)
-            for sender in (*check.settings.numbers, *check.settings.messaging_services)
+            Secret(sender) for check in self.senders_of(name) for sender in (*check.numbers, *check.messaging_services)
         ]
         return {**{what: frozenset[Secret]() for what in Identifier}, **settings.identity(), Identifier.SENDER: senders}
+
+    def senders_of(self, provider: str) -> Sequence[SendersSettings]:
+        """Return what the checks of senders ask a provider for."""
+        return [
+            check.settings
+            for check in self.checks.values()
+            if check.target == provider and isinstance(check.settings, SendersSettings)
+        ]
 
     def detectors(self) -> Mapping[str, DetectorSettings]:
         """Return how operator faults are looked for, by target."""
@@ -196,6 +202,7 @@ def load(path: Path, *, needs_checks: bool = True) -> Config:
     _check_references(document, problems)
     _check_paces(targets, checks, problems)
     _check_what_is_lacking(targets, checks, problems)
+    _check_witnesses(targets, checks, problems)
     if problems.lines or diagnose is None or alertmanager is None:
         raise ConfigError(f"{path}: {line}" for line in sorted(problems.lines))
     config = Config(targets=targets, checks=checks, diagnose=diagnose, alertmanager=alertmanager, routes=routes)
@@ -580,6 +587,22 @@ def _check_what_is_lacking(
             )
 
 
+def _check_witnesses(
+    targets: Mapping[str, TargetSettings], checks: Mapping[str, ConfiguredCheck], problems: _Problems
+) -> None:
+    """Check that somebody can tell whether a test message arrives: else its check would pass and know nothing."""
+    for name, check in checks.items():
+        settings = targets.get(check.target)
+        silence = settings.silence() if isinstance(settings, ProviderSettings) else None
+        if silence is not None and isinstance(check.settings, CanarySettings):
+            for number, recipient in enumerate(check.settings.recipients):
+                if not recipient.tells:
+                    what = (
+                        f"must be true: only the phone can tell whether a message of {check.target} arrives ({silence})"
+                    )
+                    problems.add((_CHECKS, name, "recipients", number, "tells"), what)
+
+
 def _able(kinds: Iterable[str]) -> str:
     return f"it can answer: {', '.join(kinds)}"
 
@@ -592,5 +615,4 @@ def _check_capability(kind: str, section: str, vendor: Any, where: Iterable[str]
     if not spec.implements(KINDS[kind].needs):
         able = [name for name, row in KINDS.items() if spec.implements(row.needs)]
         noun = SECTIONS[section].noun
-        whose = f"{'an' if vendor[0] in 'aeiou' else 'a'} {vendor} {noun}"
-        problems.add(where, f"{whose} cannot answer the check {kind}; {_able(able)}")
+        problems.add(where, f"the {noun} type {vendor} cannot answer the check {kind}; {_able(able)}")

@@ -23,6 +23,7 @@ from checks.errors import ProviderError
 from checks.kinds import KINDS
 from checks.result import CheckRun
 from checks.secret import Secret
+from checks.settings import Pace, format_duration
 from checks.targets import SECTIONS
 
 from . import config as configuration
@@ -58,6 +59,7 @@ _PREFERRED_SANDBOX_PORT: Final = 10688
 _PREFERRED_PROMETHEUS_PORT: Final = 9090
 _PREFERRED_ALERTMANAGER_PORT: Final = 9093
 _STOP_SECONDS: Final = 5
+_VENDOR_INTERVAL_SECONDS: Final = 60.0  # or as often as the vendor lets itself be asked
 _VENDOR_CHECKS: Final[Mapping[str, Mapping[str, Any]]] = {
     "credentials": {},
     "account": {},
@@ -113,13 +115,18 @@ def write_vendor_config(sandbox: Sandbox, vendor: str, path: Path) -> None:
     given = sandbox.provider_settings(vendor)
     spec = SECTIONS["providers"].types[given["type"]]
     settings = spec.settings.model_validate(given, context=presets.CONTEXT)
+    paces = settings.paces()
     checks = {
-        kind: {"type": kind, "target": vendor, "interval": "1m", **more}
+        kind: {"type": kind, "target": vendor, "interval": _interval(paces.get(kind)), **more}
         for kind, more in _VENDOR_CHECKS.items()
         if spec.implements(KINDS[kind].needs, settings)
     }
     document = {"providers": {vendor: _without_secrets(given, path)}, "checks": checks}
     path.write_text(documents.dump(document), encoding="utf-8")
+
+
+def _interval(pace: Pace | None) -> str:
+    return format_duration(_VENDOR_INTERVAL_SECONDS if pace is None else max(_VENDOR_INTERVAL_SECONDS, pace.seconds))
 
 
 def _without_secrets(settings: Mapping[str, Any], path: Path) -> dict[str, Any]:

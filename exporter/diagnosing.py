@@ -2,7 +2,6 @@
 
 import logging
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -15,6 +14,7 @@ from typing import Any, Final, TypeVar
 from checks.back_office import ID as CLIENT_ID
 from checks.back_office import Client, ClientDirectory
 from checks.clients import MessageSearchClient, NumberLookup, NumberLookupClient
+from checks.daily_count import DailyCount
 from checks.diagnosis import Alarm, CheckStanding, CodeMatch, Diagnosis, Evidence, Missing, Subject, diagnose
 from checks.errors import ProviderError, StorageUnavailableError
 from checks.messages import UNKNOWN_COUNTRY, UNKNOWN_OPERATOR, Receipt
@@ -83,9 +83,6 @@ class Known:
     lookups: "LookupBudget | None" = None
 
 
-_taking: Final = threading.Lock()  # there is a budget for each question, and one note for all
-
-
 @dataclass(slots=True)
 class LookupBudget:
     """Look-ups that may still be paid for today (UTC). Survives a restart. Safe to use from several threads."""
@@ -95,14 +92,7 @@ class LookupBudget:
 
     def take(self, now: float) -> bool:
         """Return whether one more may be paid for, and count it. Raises StorageUnavailableError."""
-        today = datetime.fromtimestamp(now, UTC).date().isoformat()
-        with _taking:
-            day, _, count = (self.notebook.read() or "").partition(" ")
-            spent = int(count) if day >= today and count.isdecimal() else 0  # a clock set back brings no money back
-            if spent >= self.most_a_day:
-                return False
-            self.notebook.write(f"{max(day, today)} {spent + 1}")
-            return True
+        return DailyCount(self.notebook).use(1, now, most=self.most_a_day)
 
 
 class Diagnostician:

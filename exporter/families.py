@@ -210,7 +210,8 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 _GAUGE,
                 ("country", "state"),
                 "Configured providers for a country, by whether they can deliver a code there now: usable, unusable, or"
-                ' unknown where no check that asks has run. "other" is every country without a route or a fault of its'
+                " unknown where no check that asks has run; one that no check asks is not counted while others are."
+                ' "other" is every country without a route or a fault of its'
                 " own.",
             ),
             Family(

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from checks.clients import (
@@ -15,15 +16,20 @@ from checks.clients import (
     CredentialsClient,
     LogPage,
     MessageLogClient,
+    SendersClient,
     ServiceStatusClient,
 )
 from checks.errors import ProviderError
 from checks.providers import PROVIDERS
 from checks.providers.http import Reply, overheard
+from checks.providers.http_json import HttpJsonSettings
+from checks.reason import Reason
 from checks.result import ServiceState
+from checks.senders import SendersSettings, check_senders
 from checks.settings import ProviderSettings
 from checks.targets import build_client
 
+from .runner import Defect, contained, words_of
 from .shapes import Shapes, secrets_in
 
 HOUR_SECONDS: Final = 3600.0
@@ -105,6 +111,14 @@ def _of_page(page: LogPage, now: float) -> Iterator[str]:
     yield f"delivered within: {took[len(took) // 2]:.0f} s in the middle" if took else "delivery times: not told"
 
 
+def _senders(checks: Sequence[SendersSettings], client: SendersClient, _now: float) -> Iterator[str]:
+    if not checks:
+        yield "not asked: no check of type senders names any"
+    for settings in checks:
+        result = check_senders(client, settings)
+        yield f"{result.reason}: {result.detail}"
+
+
 QUESTIONS: Final = (
     Question(name="credentials", protocol=CredentialsClient, ask=_credentials),
     Question(name="account", protocol=AccountClient, ask=_account),
@@ -112,7 +126,11 @@ QUESTIONS: Final = (
     Question(name="messages", protocol=MessageLogClient, ask=_messages),
     Question(name="service status", protocol=ServiceStatusClient, ask=_service_status),
 )
-"""All that is asked: what neither sends nor changes anything."""
+"""All that is asked of every provider: what neither sends nor changes anything. Its senders have to be named."""
+
+
+class UnusableError(Exception):
+    """A provider cannot be asked with its settings as they are, in the user's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +141,26 @@ class Probe:
     is_understood: bool
 
 
-def probe(settings: ProviderSettings, *, dump: bool, now: Callable[[], float]) -> Iterator[Probe]:
+def probe(
+    settings: ProviderSettings, *, dump: bool, now: Callable[[], float], senders: Sequence[SendersSettings] = ()
+) -> Iterator[Probe]:
     """Yield what a provider's answers tell, one question at a time; ``now`` is Unix time.
 
-    With ``dump`` the shape of each answer stands below, redacted. Raises ValueError when the CA bundle that the
-    environment names cannot be read.
+    It is asked for the senders that the checks ask for, which are ``senders``. With ``dump`` the shape of each answer
+    stands below, redacted. Raises UnusableError when the account cannot be asked at all.
     """
     notes = _Notes()
-    client = build_client(settings, notes)
-    shapes = Shapes(secrets=secrets_in(settings), redacted=getattr(settings, "redact", ()))
-    spec = PROVIDERS[settings.type]
     try:
-        for question in QUESTIONS:
+        client = build_client(settings, notes)
+    except ValueError as problem:  # the CA bundle that the environment names cannot be read
+        raise UnusableError(str(problem)) from None
+    shapes = Shapes(secrets=secrets_in(settings))
+    if isinstance(settings, HttpJsonSettings):
+        shapes = Shapes(secrets=secrets_in(settings), redacted=settings.redact, words=settings.words())
+    spec = PROVIDERS[settings.type]
+    of_senders = Question(name="senders", protocol=SendersClient, ask=partial(_senders, senders))
+    try:
+        for question in (*QUESTIONS, of_senders):
             if not spec.implements(question.protocol, settings):
                 yield Probe([f"{question.name}: not there"], is_understood=True)
                 continue
@@ -149,9 +175,12 @@ def _asked(question: Question, client: Any, notes: _Notes, shapes: Shapes | None
     notes.unmapped.clear()
     with overheard(replies.append):
         try:
-            told, is_understood = list(question.ask(client, now)), True
+            found = contained(lambda: list(question.ask(client, now)))
         except ProviderError as error:
             told, is_understood = [f"{error.reason}: {error}"], False
+        else:
+            is_understood = not isinstance(found, Defect)
+            told = [f"{Reason.INTERNAL}: {words_of(found)}"] if isinstance(found, Defect) else found
     if notes.unreadable:
         told.append(f"not understood and left out: {notes.unreadable}")
         is_understood = False

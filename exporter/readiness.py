@@ -49,10 +49,12 @@ class CountryReadiness:
     country: str  # ISO 3166 alpha-2, or ``OTHER``
     route: RouteSettings
     providers: Mapping[str, Readiness]  # in the configured order
+    unasked: frozenset[str] = frozenset()  # those of which nothing is known, and which no check asks
 
     def count(self, state: Usability) -> int:
-        """Return how many of the providers are in a state."""
-        return sum(each.state is state for each in self.providers.values())
+        """Return how many of the providers are in a state. Who is never asked is not waited for, unless none is."""
+        waited_for = self.providers.keys() - self.unasked or self.providers.keys()
+        return sum(self.providers[name].state is state for name in waited_for)
 
 
 def judge_providers(config: Config, snapshot: Snapshot) -> Mapping[str, Readiness]:
@@ -94,7 +96,7 @@ def judge_routes(config: Config, snapshot: Snapshot) -> Sequence[CountryReadines
         if route.is_of_the_rest:
             struck = {country for name in route.providers for country in troubles[name] if country is not None}
             countries = (OTHER, *sorted(struck - named - {UNKNOWN_COUNTRY}))
-        found += [_judge_country(country, route, judged, troubles) for country in countries]
+        found += [_judge_country(country, route, judged, troubles, config.asked_providers) for country in countries]
     return found
 
 
@@ -103,12 +105,14 @@ def _judge_country(
     route: RouteSettings,
     judged: Mapping[str, Readiness],
     troubles: Mapping[str, Mapping[str | None, set[Reason]]],
+    asked: frozenset[str],
 ) -> CountryReadiness:
     providers = {}
     for name in route.providers:
         faults = {*judged[name].faults, *troubles[name].get(None, ()), *troubles[name].get(country, ())}
         providers[name] = _unusable(faults) if faults else judged[name]
-    return CountryReadiness(country, route, providers)
+    unknown = {name for name, each in providers.items() if each.state is Usability.UNKNOWN}
+    return CountryReadiness(country, route, providers, frozenset(unknown - asked))
 
 
 def _judge_provider(target: str, config: Config, snapshot: Snapshot) -> Readiness:

@@ -39,6 +39,11 @@ def contained(work: Callable[[], T]) -> T | Defect:
         return Defect(type(defect).__name__)
 
 
+def words_of(defect: Defect) -> str:
+    """Return what is said of a defect where its result should stand."""
+    return f"a defect of the exporter ({defect.name}); see its log"
+
+
 def _without_values(defect: Exception) -> tuple[type[Exception], Exception, TracebackType | None]:
     """Return exception info whose message is left out: it may quote an answer, and so a phone number."""
     bare = RuntimeError(f"{type(defect).__name__} (message withheld)")
@@ -81,7 +86,7 @@ def _result_of(check: ConfiguredCheck, client: Any, past: Past) -> CheckResult:
     except ProviderError as error:
         return CheckResult(reason=error.reason, detail=str(error))
     if isinstance(result, Defect):
-        return CheckResult(reason=Reason.INTERNAL, detail=f"a defect of the exporter ({result.name}); see its log")
+        return CheckResult(reason=Reason.INTERNAL, detail=words_of(result))
     if result.outcome is Outcome.ERROR and result.measured:
         return CheckResult(reason=result.reason, detail=result.detail)  # what is unknown is absent
     return result

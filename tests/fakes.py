@@ -25,6 +25,23 @@ from exporter.storage import Storage
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
+class Told:
+    """An observer that notes what a client tells about its own work."""
+
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+        self.unreadable = 0
+
+    def request_done(self, outcome: str) -> None:
+        """Leave it to the answer."""
+
+    def code_unmapped(self, code: str) -> None:
+        self.codes.append(code)
+
+    def message_unreadable(self) -> None:
+        self.unreadable += 1
+
+
 @dataclass
 class FakeClient:
     """Answers every protocol in checks/clients.py; an exception given as an answer is raised."""

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from checks.canary import CanarySettings, check_canary
 from checks.canary_desk import Limits, Refusal
 from checks.canary_probe import choose_probe
-from checks.clients import CanaryStatus
+from checks.clients import CanaryStatus, Money
 from checks.errors import DeadlineExceededError, ProviderError
 from checks.messages import Status
 from checks.messages.detector import Scope, Suspicion
@@ -113,6 +113,39 @@ def test_a_failure_has_the_reason_of_its_code() -> None:
     result = check(client, past("canary"))
     assert result.reason is Reason.OPERATOR_BLOCKING
     assert result.detail.endswith("was not delivered (code 30007)")
+
+
+class Billed(Phone):
+    """A provider that takes money for each answer, and tells when a message arrived."""
+
+    canary_pace_seconds = 0.05
+
+    def fetch_canary(self, message_id: str) -> CanaryStatus:
+        status = super().fetch_canary(message_id)
+        arrived_after = 0.001 if status.status is Status.DELIVERED else None
+        return replace(status, delivered_seconds=arrived_after, look_up=Money(amount=0.01, currency="USD"))
+
+
+def test_billed_questions_are_few_and_part_of_the_days_money() -> None:
+    storage, client = Storage.in_memory(Meters()), Billed((Status.SENT, Status.DELIVERED), cost=0.04)
+    given = settings(recipients=[{"number": PHONE, "tells": True}], receive_token=Secret("t" * 16))
+    given = given.model_copy(update={"received_within": 0.3})
+    result = check(client, storage.past("canary", "twilio", NOW), given)
+    assert result.reason is Reason.RECEIPTS_FALSE  # the phone was waited for
+    assert client.asked == 2  # a delivered message is not asked after again
+    assert storage.canaries.counts()["canary"].spend == {"USD": pytest.approx(0.04 + 2 * 0.01)}
+
+
+def test_when_a_billed_answer_comes_is_not_taken_for_when_the_message_arrived() -> None:
+    result = check(Billed(), past("canary"), settings().model_copy(update={"max_latency": 0.02}))
+    assert result.reason is Reason.OK
+
+
+def test_a_billed_question_is_asked_at_the_end_though_the_pace_is_slower() -> None:
+    client = Billed((Status.UNDELIVERED,), Reason.OPERATOR_BLOCKING)
+    client.canary_pace_seconds = 3600
+    assert check(client, past("canary"), impatient()).reason is Reason.OPERATOR_BLOCKING
+    assert client.asked == 1
 
 
 def test_without_a_receipt_in_time_the_receipt_is_missing() -> None:

@@ -10,10 +10,11 @@ import pytest
 import requests
 import yaml
 
+from checks.errors import ProviderError
 from checks.reason import Outcome, Reason
 from exporter.app import App, InForce, run_once
 from exporter.config import ConfigError, load
-from exporter.demo import write_sandbox_config
+from exporter.demo import write_sandbox_config, write_vendor_config
 from exporter.meters import Meters, SchedulerEvent
 from exporter.sandbox.server import Sandbox
 from exporter.storage import Storage
@@ -65,6 +66,24 @@ def test_it_is_ready_once_every_check_has_run(config_path: Path) -> None:
     finally:
         app.stop()
     assert not app.is_healthy()
+
+
+def test_what_a_provider_bills_is_counted_over_a_restart(sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "c.yml"
+    write_vendor_config(sandbox, "vonage", path)
+    edit(path, lambda document: document["providers"]["vonage"].update(max_log_records_per_day=1000))
+
+    def read_in_lives_of_one_page() -> None:
+        for _ in range(20):
+            meters = Meters()
+            app = App.load(path, lambda: Storage.open(tmp_path / "c.db", meters), meters)  # noqa: B023  # called here
+            try:
+                app.client("vonage").read_page(since=time.time() - 3600)
+            finally:
+                app.stop()
+
+    with pytest.raises(ProviderError, match="our own limit max_log_records_per_day 1000 is used up until midnight UTC"):
+        read_in_lives_of_one_page()
 
 
 def test_storage_is_not_touched_when_the_configuration_is_bad(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_check_of_what_its_target_does_not_tell_is_refused(tmp_path: Path) -> 
         in problems
     )
     assert (
-        "c.yml: checks.t.target: a zitadel back office cannot answer the check totp_login; it can answer:"
+        "c.yml: checks.t.target: the back office type zitadel cannot answer the check totp_login; it can answer:"
         " enablement, client_readiness, verifier" in problems
     )
 
@@ -323,6 +323,14 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "base url in clear text": (
         edited("type: twilio", "type: twilio\n    base_url: http://twilio.example.com"),
+        ["c.yml: providers.twilio.base_url: must use https; http is accepted for loopback addresses only"],
+    ),
+    "base url in clear text, in capitals": (
+        edited("type: twilio", "type: twilio\n    base_url: HTTP://twilio.example.com"),
+        ["c.yml: providers.twilio.base_url: must use https; http is accepted for loopback addresses only"],
+    ),
+    "base url of a host that is called like loopback": (
+        edited("type: twilio", "type: twilio\n    base_url: http://127.0.0.1.example.com"),
         ["c.yml: providers.twilio.base_url: must use https; http is accepted for loopback addresses only"],
     ),
     "base url with credentials": (

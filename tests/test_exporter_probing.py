@@ -18,20 +18,24 @@ from typer.testing import CliRunner
 
 from checks.providers import PROVIDERS
 from checks.providers.http_json import HttpJsonSettings
+from checks.providers.twilio.settings import TwilioSettings
 from checks.secret import Secret
+from checks.senders import SendersSettings
 from checks.settings import ProviderSettings
 from exporter import presets
 from exporter.commands import app
+from exporter.config import load
+from exporter.demo import write_vendor_config
 from exporter.probing import probe
 from exporter.sandbox import Sandbox
-from exporter.sandbox.vendors import EMULATORS
+from exporter.sandbox.vendors import EMULATORS, LINKS
 from exporter.shapes import Shapes, secrets_in
 from tests.processes import COMMAND, ROOT, free_port, run_command, running, wait_for
 from tests.stub_server import StubServer, answer
 
 KEY = "sk_live_7d41c09a"
 NUMBER = "+4915112345678"
-SHAPES = Shapes(secrets={KEY}, redacted=("account.plan", "note"))
+SHAPES = Shapes(secrets={KEY}, redacted=("account.plan", "note"), words={"ec-known"})
 
 
 def shown(value: Any) -> str:
@@ -61,6 +65,24 @@ def shown(value: Any) -> str:
         ({"code": "482913"}, "code: <6 digits>"),
         ({"code": 482913}, "code: <number of 6 digits>"),
         ({"id": "b48d95dc-e3ac"}, "id: <13 letters and digits and other signs>"),
+        ({"code": "XKQZ"}, "code: <4 letters>"),
+        ({"code": "WrongNumber"}, "code: <11 letters>"),
+        ({"code": "FAILED"}, 'code: "FAILED"'),
+        ({"code": "EC-Known"}, 'code: "EC-Known"'),
+        ({"verification_code": "KXQZRT"}, "verification_code: <6 letters>"),
+        ({"verification_code": "FAILED"}, "verification_code: <6 letters>"),
+        ({"login_code": 482}, "login_code: <number of 3 digits>"),
+        ({"pin": 123}, "pin: <number of 3 digits>"),
+        ({"otp": 0}, "otp: <number of 1 digit>"),
+        ({"confirmation_type": "sms"}, "confirmation_type: <3 letters>"),
+        ({"status": "Johnson"}, "status: <7 letters>"),
+        ({"reason": "Ann-Johnson"}, "reason: <11 letters and other signs>"),
+        ({"state": "ABC123"}, "state: <6 letters and digits>"),
+        ({"result": "delivered"}, "result: <9 letters>"),
+        ({"currency": "EUR"}, 'currency: "EUR"'),
+        ({"countryCode": "DE"}, 'countryCode: "DE"'),
+        ({"country": "Ann"}, "country: <3 letters>"),
+        ({"status": "DeliveredToHandset"}, 'status: "DeliveredToHandset"'),
         ({"status_text": "delivered"}, "status_text: <9 letters>"),
         ({"name": "Johnson"}, "name: <7 letters>"),
         ({"status": "Ann Johnson"}, "status: <11 letters and other signs>"),
@@ -212,7 +234,7 @@ def test_a_hostile_answer_gets_nothing_shown(capsys: pytest.CaptureFixture[str])
         )
         answers = list(probe(entry, dump=True, now=lambda: 1_800_000_000.0))
     text = "\n".join(line for each in answers for line in each.lines) + capsys.readouterr().out
-    assert [each.is_understood for each in answers] == [True, True, False, False, True]
+    assert [each.is_understood for each in answers] == [True, True, False, False, True, True]
     for private in (KEY, NUMBER, NUMBER[1:], "482913", "your code"):
         assert private not in text
     assert "HTTP 200" in text
@@ -242,6 +264,44 @@ def test_a_refusal_is_said_and_its_answer_shown_redacted() -> None:
         "      }",
         "    }",
     ]
+
+
+def test_a_text_of_auth_that_is_no_credential_is_hidden_too() -> None:
+    entry = {
+        "type": "http_json",
+        "base_url": "https://a.example.com",
+        "credentials": {"key": Secret(KEY)},
+        "auth": {"kind": "basic", "username": "our-shop", "password": "{key}"},
+        "endpoints": {"credentials": {"request": {"path": "/me"}}},
+    }
+    assert secrets_in(HttpJsonSettings.model_validate(entry)) == {"our-shop", KEY}
+
+
+def test_a_defect_of_an_adapter_is_internal_and_no_error_of_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: Any) -> None:
+        raise ValueError(NUMBER)
+
+    monkeypatch.setattr("checks.providers.http_json.client.HttpJsonClient.verify_credentials", broken)
+    monkeypatch.setenv("ACME_KEY", KEY)
+    config = tmp_path / "c.yml"
+    config.write_text(
+        """\
+providers:
+  acme:
+    type: http_json
+    base_url: http://127.0.0.1:1
+    credentials: {key: {env: ACME_KEY}}
+    auth: {kind: bearer, token: "{key}"}
+    endpoints: {credentials: {request: {path: /me}}}
+"""
+    )
+    done = CliRunner().invoke(app, ["provider", "probe", "acme", "--config.file", str(config)])
+    assert done.exit_code == 1
+    assert "credentials: internal: a defect of the exporter (ValueError); see its log" in done.output
+    assert "messages: not there" in done.output  # the others are asked all the same
+    assert NUMBER not in done.output + caplog.text
 
 
 # The walk of the docs, with its own words
@@ -313,3 +373,29 @@ def test_a_vendor_that_the_sandbox_does_not_speak_is_refused() -> None:
     assert done.returncode == 2
     assert 'no vendor "46elk", must be one of: 46elks, ' in done.stderr
     assert 'did you mean "46elks"?' in done.stderr
+
+
+def test_a_vendor_without_a_file_to_write_to_is_refused() -> None:
+    done = run_command("sandbox", "--vendor", "smsc", "--port", "0")
+    assert done.returncode == 2
+    assert "--vendor: needs --write-config" in done.stderr
+
+
+def test_what_the_sandbox_writes_for_each_vendor_can_be_used(tmp_path: Path) -> None:
+    with Sandbox(history_hours=0) as sandbox:
+        for vendor in {*EMULATORS, *LINKS}:
+            path = tmp_path / f"{vendor}.yml"
+            write_vendor_config(sandbox, vendor, path)
+            assert load(path).checks, vendor
+
+
+def test_the_senders_that_checks_name_are_asked_for() -> None:
+    with Sandbox(history_hours=0) as sandbox:
+        entry = TwilioSettings.model_validate(sandbox.provider_settings("twilio"))
+        asked = SendersSettings(target="t", numbers=(sandbox.credentials.long_code, NUMBER))
+        named = list(probe(entry, dump=False, now=time.time, senders=[asked]))[-1]
+        unnamed = list(probe(entry, dump=False, now=time.time))[-1]
+    assert named.lines == ["senders: sender_invalid: +49*********78 is not in this account"]
+    assert NUMBER not in "".join(named.lines)
+    assert unnamed.lines == ["senders: not asked: no check of type senders names any"]
+    assert (named.is_understood, unnamed.is_understood) == (True, True)

@@ -167,6 +167,19 @@ def test_what_is_unknown_is_neither_usable_nor_unusable() -> None:
     assert faults(only_bad_news) == {("NG", "b"): (R.COUNTRY_NOT_PERMITTED,)}
 
 
+def test_who_is_never_asked_keeps_no_page_of_a_country_back() -> None:
+    config = config_of(("a", "credentials"), ("b", "service_status"))
+
+    def counted(*runs: CheckRun) -> set[tuple[int, ...]]:
+        return {tuple(each.count(state) for state in Usability) for each in judge_routes(config, known(*runs))}
+
+    assert counted() == {(0, 0, 1)}
+    assert counted(given("a", "credentials", R.TIMEOUT)) == {(0, 1, 0)}
+    assert counted(given("a", "credentials", R.OK)) == {(1, 0, 0)}
+    nobody = config_of(("b", "service_status"))
+    assert judge_routes(nobody, known())[0].count(Usability.UNKNOWN) == 2
+
+
 def test_a_provider_that_is_unusable_at_large_is_so_for_every_country() -> None:
     snapshot = known(*ANSWERED, given("a", "balance", R.BALANCE_EXHAUSTED))
     assert faults(snapshot) == {(country, "a"): (R.BALANCE_EXHAUSTED,) for country in (NG, GH, OTHER)}

@@ -7,6 +7,7 @@ sns-message-and-json-formats, CommonErrors); times and numbers are ours.
 
 import json
 import logging
+import re
 import subprocess
 import sys
 import time
@@ -50,6 +51,7 @@ from exporter.sandbox.outbox import Post
 from exporter.storage import Storage
 from exporter.web.public import serve_public
 from exporter.web.server import bind
+from tests.our_clock import set_our_clock
 from tests.repo import ROOT
 from tests.stub_server import StubServer, answer
 
@@ -157,6 +159,12 @@ def points(*amounts: tuple[float, float]) -> dict[str, Any]:
     return {"Label": "TextMessageMonthlySpend", "Datapoints": rows}
 
 
+@pytest.fixture
+def _middle_of_november(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_our_clock(monkeypatch, lambda: 1_794_700_000.0)
+
+
+@pytest.mark.usefixtures("_middle_of_november")
 def test_the_balance_is_what_the_limit_leaves_of_this_month(client: AwsClient, stub: StubServer) -> None:
     date = {"Date": "Sun, 15 Nov 2026 10:30:00 GMT"}
     voice = limit(Name="VOICE_MESSAGE_MONTHLY_SPEND_LIMIT")
@@ -421,6 +429,7 @@ def test_the_settings_have_the_last_word_on_a_reason(stub: StubServer) -> None:
         "<?xml version='1.0' encoding='utf-16'?><!DOCTYPE a><a><b>c</b></a>".encode("utf-16"),
         b"<a>" * 50 + b"</a>" * 50,
         b"<a>" * 100_000,
+        b"<r><a><entry><key><b>1</b></key><value>x</value></entry></a></r>",
     ],
 )
 def test_xml_that_is_none_or_could_grow_is_refused(body: bytes) -> None:
@@ -787,7 +796,7 @@ def test_a_post_that_is_not_of_now_is_refused(sandbox: Sandbox, age: float, is_t
         if is_taken:
             assert len(client.read_callback(callback)) == 1
         else:
-            assert outcome_of(client, callback) is CallbackOutcome.MALFORMED
+            assert outcome_of(client, callback) is CallbackOutcome.REPLAYED
 
 
 def test_what_could_not_be_kept_is_taken_when_it_comes_again(sandbox: Sandbox) -> None:
@@ -1032,9 +1041,56 @@ def problems_of(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> t
 def test_a_check_that_aws_cannot_answer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     (problem,) = problems_of(tmp_path, f"{PROVIDER}checks:\n  c: {{type: {kind}, target: a}}\n", monkeypatch)
     assert problem == (
-        f"checks.c.target: an aws provider cannot answer the check {kind}; it can answer:"
+        f"checks.c.target: the provider type aws cannot answer the check {kind}; it can answer:"
         " credentials, account, balance, senders, canary"
     )
+
+
+_EVENTS = "callbacks: {topic_arn: 'arn:aws:sns:eu-central-1:123456789012:events'}"
+_CANARY = (
+    "checks:\n  c: {type: canary, target: a, sender: '+14155550100', cost_per_message: 1, max_cost_per_day: 1,"
+    " currency: USD, receive_token: {env: TOKEN},\n"
+    "    recipients: [{number: '+4915112345678', tells: true}, {number: '+4915112345679'}]}\n"
+)
+
+
+def _aws(more: str) -> str:
+    return PROVIDER.replace("{type: aws,", f"{{type: aws, {more}")
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ("", "AWS tells of it by events alone, which need callbacks and a configuration_set"),
+        (f"{_EVENTS},", "AWS tells of it by events alone, which need callbacks and a configuration_set"),
+        ("sends_with: sns,", "sns tells of no message"),
+    ],
+)
+def test_a_canary_that_nobody_can_tell_of_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, why: str
+) -> None:
+    monkeypatch.setenv("TOKEN", "t" * 16)
+    (problem,) = problems_of(tmp_path, _aws(more) + _CANARY, monkeypatch)
+    assert problem == (
+        "checks.c.recipients[1].tells: must be true: only the phone can tell whether a message of a arrives ("
+        + why
+        + ")"
+    )
+
+
+def test_the_rights_that_are_documented_are_those_of_what_is_called() -> None:
+    source = (ROOT / "checks" / "providers" / "aws" / "client.py").read_text()
+    called = set(re.findall(r'_calls\.(?:rows|ask|ask_sns)\((?:"[a-z-]+", )?"([A-Z]\w+)"', source))
+    documented = re.findall(r"`(?:sms-voice|sns|cloudwatch):(\w+)`", (ROOT / "docs" / "providers.md").read_text())
+    assert set(documented) == called
+
+
+def test_a_canary_whose_events_come_needs_no_phone_that_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "t" * 16)
+    monkeypatch.setenv("TEST_SECRET", SECRET)
+    path = tmp_path / "c.yml"
+    path.write_text(_aws(f"{_EVENTS}, configuration_set: ours,") + _CANARY)
+    assert config.load(path).checks["c"].kind_name == "canary"
 
 
 def test_without_the_extra_the_configuration_says_what_to_install(

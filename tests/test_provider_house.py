@@ -1,6 +1,8 @@
 """What all providers of a JSON API share: codes and causes, fields, rows, bookmarks, spans of time, budgets."""
 
 import re
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,11 +16,13 @@ from checks.providers.bookmarks import parse_bookmark, write_bookmark
 from checks.providers.budget import DailyBudget
 from checks.providers.causes import REASON_OF, Cause, Codes, code_table, parse_code
 from checks.providers.fields import Fields, parse_moment, parse_number
-from checks.providers.json_api import clock_of
+from checks.providers.http import Reply
+from checks.providers.json_api import JsonApi, clock_of
 from checks.providers.posts import parse_fields
 from checks.providers.rows import Receipts, Row
 from checks.providers.windows import Windows
 from checks.reason import Reason
+from tests.stub_server import StubServer, answer
 
 TABLE = code_table(
     (Cause.CARRIER_BLOCKED, "page", [6]),
@@ -237,7 +241,7 @@ def test_a_budget_is_that_of_one_day() -> None:
         budget.require()
     assert (caught.value.reason, str(caught.value)) == (
         Reason.RATE_LIMITED,
-        "max_things_per_day 10 is used up until midnight UTC",
+        "our own limit max_things_per_day 10 is used up until midnight UTC; the provider refuses nothing",
     )
     now += 86_400
     budget.require()
@@ -256,14 +260,40 @@ def test_any_body_is_fields_of_text_or_refused(body: bytes, kind: str) -> None:
     ("date", "at"),
     [
         ("Fri, 28 Jun 2019 15:30:00 GMT", 1_561_735_800.0),
+        ("Sat, 29 Jun 2019 15:30:00 GMT", 1_561_822_200.0),
+        ("Sat, 29 Jun 2019 15:30:01 GMT", None),  # more than a day from ours
+        ("Fri, 31 Dec 9999 23:59:59 GMT", None),
         ("", None),
         ("soon, or never mind", None),
         ("Fri, 28 Jun 99999999999 15:30:00 GMT", None),
     ],
 )
 def test_the_clock_of_a_vendor_is_its_date_header(date: str, at: float | None) -> None:
-    assert clock_of({"Date": date}) == at
+    assert clock_of({"Date": date}, now=1_561_735_800.0) == at
 
 
 def test_an_account_without_money_is_among_the_reasons_of_messages() -> None:
     assert Reason.BALANCE_EXHAUSTED in FAILURE_REASONS
+
+
+@dataclass(frozen=True)
+class Way:
+    """What ``JsonApi`` has to know of a vendor's API."""
+
+    base_url: str
+    timeout: float = 5.0
+    max_requests_per_second: int = 1000
+
+
+def test_a_date_that_is_not_believed_changes_nothing_and_an_answer_is_decoded_once() -> None:
+    decoded = []
+
+    def decode(reply: Reply) -> Any:
+        decoded.append(reply)
+        return reply.json()
+
+    with StubServer() as stub:
+        stub.on("/", answer({}, headers={"Date": "Fri, 31 Dec 9999 23:59:59 GMT"}))
+        api = JsonApi("Acme", ["x"], Way(stub.url), codes=Codes({}, {}), code_of=lambda _: None, now=lambda: 5e8)
+        with closing(api):
+            assert (api.ask("GET", "https://x/", decode=decode).at, api.now(), len(decoded)) == (None, 5e8, 1)

@@ -27,8 +27,10 @@ from checks.errors import BadResponseError, ProviderError
 from checks.messages import Receipt, Source, Status
 from checks.providers import http as transport
 from checks.providers.http_json import HttpJsonClient, HttpJsonSettings
+from checks.providers.http_json.asking import Requests
 from checks.providers.http_json.expressions import FUNCTIONS, Expression, ExpressionError
 from checks.providers.http_json.presets import merged
+from checks.providers.http_json.settings import RequestSettings
 from checks.providers.http_json.templates import Template, encode_for_path, fill_body, names_in
 from checks.providers.http_json.times import format_time, parse_time
 from checks.reason import Reason
@@ -38,6 +40,7 @@ from exporter import config, presets
 from tests.stub_server import Behaviour, Exchange, StubServer, answer, redirect
 
 KEY = "key-7d41c09a"
+URL_SECRET = "7d41c09a" * 4
 NUMBER = "+4915112345678"
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 SINCE, UNTIL = NOW - 3600, NOW
@@ -107,9 +110,10 @@ def client_of(stub: StubServer, observer: Any = None, **changes: Any) -> HttpJso
 
 
 def problem(**changes: Any) -> str:
+    """Return all that is wrong, each problem with its place before it."""
     with pytest.raises(ValidationError) as caught:
         settings(**changes)
-    return "; ".join(each["msg"] for each in caught.value.errors())
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in caught.value.errors())
 
 
 def endpoint(name: str, **changes: Any) -> dict[str, Any]:
@@ -129,6 +133,8 @@ def endpoint(name: str, **changes: Any) -> dict[str, Any]:
         ("", "something is missing at its end"),
         ("lowr(a)", f'calls lowr(), which there is not; accepted are {", ".join(FUNCTIONS)}; did you mean "lower"?'),
         ("[0].lower(a, b)", "gives lower() 2 arguments; it takes 1"),
+        ("a[:lower()]", "is not an expression"),
+        ("a[1:].lower(@, @)", "gives lower() 2 arguments"),
         ("not_null()", "gives not_null() 0 arguments; it takes at least 1"),
         ("regex(a, '(', `0`)", "has what is not a regular expression: missing ), unterminated subpattern"),
         ("a" * 2001, "an expression has at most 2000 letters"),
@@ -154,6 +160,9 @@ def test_a_wrong_expression_is_explained(text: str, words: str) -> None:
         ("default(a, b)", {"a": 0, "b": 2}, 0),
         ("to_epoch(a, '%d.%m.%Y %H:%M', 'Europe/Moscow')", {"a": "15.01.2027 11:00"}, NOW),
         ("from_json(a).b", {"a": '{"b": [1]}'}, [1]),
+        ("data[:2]", {"data": [1, 2, 3]}, [1, 2]),
+        ("rows[1:]", {"rows": [1, 2, 3]}, [2, 3]),
+        ("sort_by(a, &b)[::-1] | [0].b", {"a": [{"b": 1}, {"b": 2}]}, 2),
     ],
 )
 def test_our_functions(text: str, value: Any, found: Any) -> None:
@@ -204,6 +213,12 @@ def test_a_value_is_filled_in_once_and_never_looked_at_again() -> None:
 @pytest.mark.parametrize("text", ["{", "}", "{}", "{To}", "{to", "{to:}", "{{to}}", "{to!r}", "{to.secret}", "{0}"])
 def test_a_text_with_a_brace_of_its_own_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="brace"):
+        Template(text)
+
+
+@pytest.mark.parametrize("text", ["{now:unixx}", "{now:%}", "{n:num}", "a{n:number}", "{n:number}{n:number}"])
+def test_a_form_that_there_is_not_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"must be iso8601|must be the whole text|format"):
         Template(text)
 
 
@@ -319,13 +334,7 @@ def test_a_signature_may_stand_in_the_query_and_its_key_be_encoded(stub: StubSer
     with closing(client_of(stub, auth=auth, credentials=secrets)) as client:
         client.verify_credentials()
     assert stub.requests[0].query == {"signature": [hmac.digest(b"abc", b"/v1/me?", "sha256").hex()]}
-    with closing(client_of(stub, auth=auth, credentials={"key": Secret("%%%")})) as client:
-        with pytest.raises(ProviderError) as caught:
-            client.verify_credentials()
-        assert (caught.value.reason, str(caught.value)) == (
-            Reason.CREDENTIALS_REJECTED,
-            "the key that signs is not base64",
-        )
+    assert "auth.key: the key that signs is not base64" in problem(auth=auth, credentials={"key": Secret("%%%")})
 
 
 @pytest.mark.parametrize("secret", ["ключ", "a\nb", "\ud800"])
@@ -336,6 +345,19 @@ def test_a_credential_that_no_header_can_hold_is_told_before_anything_is_sent(st
     assert caught.value.reason is Reason.CREDENTIALS_REJECTED
     assert secret not in str(caught.value)
     assert stub.requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [("id", "a\nb", Reason.BAD_RESPONSE), ("id", "я", Reason.BAD_RESPONSE), ("text", "код", Reason.INTERNAL)],
+)
+def test_what_no_header_can_hold_is_not_always_a_credential(name: str, value: str, reason: Reason) -> None:
+    requests = Requests(settings())
+    request = RequestSettings.model_validate({"path": "/me", "headers": {"X-About": f"{{{name}}}"}})
+    with closing(requests), pytest.raises(ProviderError) as caught:
+        requests.fill(request, {name: value}, now=NOW)
+    assert caught.value.reason is reason
+    assert value not in str(caught.value)
 
 
 def oauth(stub: StubServer) -> dict[str, Any]:
@@ -393,10 +415,13 @@ def test_a_token_that_is_not_to_be_had_has_its_reason(stub: StubServer, behaviou
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("http://api.example.com", "base_url must use https; allow_insecure: true takes it as it is"),
-        ("https://10.0.0.8", "base_url is an address of a private network; allow_private: true takes it as it is"),
-        ("https://[fd00::1]", "base_url is an address of a private network; allow_private: true takes it as it is"),
-        ("https://169.254.169.254", "base_url is an address of a private network"),
+        ("HTTP://api.example.com", "base_url: must use https; allow_insecure: true takes it as it is"),
+        ("http://127.0.0.1.example.com", "base_url: must use https; allow_insecure: true takes it as it is"),
+        ("https://[64:ff9b::a9fe:a9fe]", "base_url: is an address of a private network"),
+        ("http://api.example.com", "base_url: must use https; allow_insecure: true takes it as it is"),
+        ("https://10.0.0.8", "base_url: is an address of a private network; allow_private: true takes it as it is"),
+        ("https://[fd00::1]", "base_url: is an address of a private network; allow_private: true takes it as it is"),
+        ("https://169.254.169.254", "base_url: is an address of a private network"),
         ("ftp://api.example.com", "must be a URL"),
         ("https://me:pw@api.example.com", "must not hold credentials"),
     ],
@@ -405,12 +430,24 @@ def test_a_base_url_that_is_not_safe_is_refused(url: str, words: str) -> None:
     assert words in problem(base_url=url)
 
 
+def test_a_token_is_not_asked_for_in_clear_text() -> None:
+    auth = {
+        "kind": "oauth2_client_credentials",
+        "token_url": "HTTP://auth.example.com/token",
+        "client_id": "me",
+        "client_secret": "{key}",
+    }
+    assert "auth.token_url: must use https" in problem(base_url="https://api.example.com", auth=auth)
+
+
 def test_what_is_not_safe_may_be_allowed() -> None:
     settings(base_url="http://api.example.com", allow_insecure=True)
     settings(base_url="https://10.0.0.8", allow_private=True)
-    assert settings(base_url="https://api.example.com").public_only
-    assert not settings(base_url="http://127.0.0.1:1").public_only
-    assert not settings(base_url="https://10.0.0.8", allow_private=True).public_only
+    public, loopback, private = "https://api.example.com", "http://127.0.0.1:1", "https://10.0.0.8"
+    assert settings(base_url=public).public_only(public)
+    assert not settings(base_url=loopback).public_only(loopback)
+    assert settings(base_url=loopback).public_only(public)  # tokens may come from elsewhere
+    assert not settings(base_url=private, allow_private=True).public_only(private)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fd00::1", "::ffff:10.0.0.1"])
@@ -723,11 +760,14 @@ def test_no_list_is_no_empty_log_unless_the_answer_says_so(stub: StubServer) -> 
         ("/v1/../admin", "has no name"),
         ("log?cursor=3", "has no name"),
         ("https://[", "has no name"),
+        ("/v1/log?a=\ud800", "has no name"),
+        ("{base}/v2/log?cursor=3", "is not below base_url"),
         (f"/v1/log?other={KEY}", "would show a secret"),
         ({"a": 1}, "has no name"),
     ],
 )
 def test_a_link_leads_nowhere_else(stub: StubServer, link: Any, words: str) -> None:
+    link = link.replace("{base}", stub.url) if isinstance(link, str) else link
     stub.on("/v1/log", answer({"rows": ROWS[:1], "link": link}))
     paging = {"kind": "link", "next": "link"}
     with (
@@ -735,6 +775,22 @@ def test_a_link_leads_nowhere_else(stub: StubServer, link: Any, words: str) -> N
         pytest.raises(BadResponseError, match=words),
     ):
         client.read_page(since=SINCE, until=UNTIL)
+
+
+def test_a_bookmark_holds_nothing_of_a_signature(stub: StubServer) -> None:
+    stub.on("/v1/log", answer({"rows": ROWS[:1], "link": "/v1/log?page=2&sig=deadbeef&ts=1"}))
+    auth = {
+        "kind": "hmac",
+        "key": "{key}",
+        "string_to_sign": "{path}",
+        "params": {"sig": "{signature}", "ts": "{timestamp}"},
+    }
+    changes = {"auth": auth, **endpoint("messages", paging={"kind": "link", "next": "link"})}
+    with closing(client_of(stub, **changes)) as client:
+        resume = client.read_page(since=SINCE, until=UNTIL).resume
+        assert resume is not None
+        assert "page" in resume
+        assert "deadbeef" not in resume
 
 
 def test_pages_that_go_in_a_circle_are_refused(stub: StubServer) -> None:
@@ -811,7 +867,7 @@ def test_a_signed_callback_is_believed_while_it_is_of_now() -> None:
         good = signed(BODY, NOW)
         assert outcome(client, Callback("", good, BODY, NOW)) == [TOLD]
         cases = [
-            (Callback("", good, BODY, NOW + 301), CallbackOutcome.MALFORMED),
+            (Callback("", good, BODY, NOW + 301), CallbackOutcome.REPLAYED),
             (Callback("", {**good, "x-time": str(int(NOW) + 1)}, BODY, NOW), CallbackOutcome.BAD_SIGNATURE),
             (Callback("", signed(BODY, NOW, "other"), BODY, NOW), CallbackOutcome.BAD_SIGNATURE),
             (Callback("", good, BODY + b" ", NOW), CallbackOutcome.BAD_SIGNATURE),
@@ -837,14 +893,14 @@ def test_callbacks_that_show_a_secret() -> None:
 
 
 def test_an_unsigned_callback_needs_both_a_secret_in_its_url_and_an_address() -> None:
-    verify = {"kind": "ip", "param": "t", "token": Secret(KEY), "networks": ["192.0.2.0/24", "2001:db8::/32"]}
+    verify = {"kind": "ip", "param": "t", "token": Secret(URL_SECRET), "networks": ["192.0.2.0/24", "2001:db8::/32"]}
     form = urlencode({"id": "m1", "status": "bad", "to": NUMBER, "code": 6}).encode()
     with closing(callback_client(verify, format="form")) as client:
         for peer in ("192.0.2.7", "2001:db8::1", "::ffff:192.0.2.9"):
-            assert outcome(client, Callback(f"t={KEY}", {}, form, NOW, peer)) == [TOLD]
+            assert outcome(client, Callback(f"t={URL_SECRET}", {}, form, NOW, peer)) == [TOLD]
         strangers: list[tuple[str, str | None]] = [
-            (f"t={KEY}", "198.51.100.1"),
-            (f"t={KEY}", None),
+            (f"t={URL_SECRET}", "198.51.100.1"),
+            (f"t={URL_SECRET}", None),
             ("t=x", "192.0.2.7"),
         ]
         for query, stranger in strangers:
@@ -852,9 +908,9 @@ def test_an_unsigned_callback_needs_both_a_secret_in_its_url_and_an_address() ->
         assert outcome(client, Callback("", {}, form, NOW, "192.0.2.7")) == "unsigned"
     with closing(callback_client({**verify, "address_header": "X-Forwarded-For"}, format="form")) as client:
         told = {"x-forwarded-for": "192.0.2.7, 198.51.100.1"}  # the first is what the sender claims
-        assert outcome(client, Callback(f"t={KEY}", told, form, NOW, "10.0.0.1")) == "bad_signature"
+        assert outcome(client, Callback(f"t={URL_SECRET}", told, form, NOW, "10.0.0.1")) == "bad_signature"
         told = {"x-forwarded-for": "198.51.100.1, 192.0.2.7"}
-        assert outcome(client, Callback(f"t={KEY}", told, form, NOW, "10.0.0.1")) == [TOLD]
+        assert outcome(client, Callback(f"t={URL_SECRET}", told, form, NOW, "10.0.0.1")) == [TOLD]
 
 
 @pytest.mark.parametrize(
@@ -896,11 +952,47 @@ def test_a_callback_may_be_a_query_and_hold_several_rows() -> None:
         ({**HMAC, "timestamp_header": None}, "a signed timestamp needs timestamp_header"),
         ({**HMAC, "string_to_sign": "{body}"}, "a timestamp that is not signed proves nothing"),
         ({**HMAC, "string_to_sign": "{key}"}, "string_to_sign may name body, query, timestamp"),
+        ({**HMAC, "string_to_sign": "{timestamp:unix}{body}"}, "string_to_sign may name body, query, timestamp, as"),
+        ({**HMAC, "key": Secret("zz!"), "key_encoding": "base64"}, "the key that signs is not base64"),
+        ({**HMAC, "key": Secret("xyz"), "key_encoding": "hex"}, "the key that signs is not hex"),
+        ({**HMAC, "header": "X Signature"}, "must be the name of a header"),
         ({"kind": "ip", "token": Secret(KEY), "param": "t", "networks": ["a"]}, "must be addresses"),
+        (
+            {"kind": "ip", "token": Secret("x" * 31), "param": "t", "networks": ["192.0.2.0/24"]},
+            "token of ip must have at least 32 characters",
+        ),
+        ({"kind": "ip", "token": Secret("x" * 32), "param": "t", "networks": ["0.0.0.0/0"]}, "no wider than /8"),
+        ({"kind": "ip", "token": Secret("x" * 32), "param": "t", "networks": ["::/0"]}, "no wider than /16"),
     ],
 )
 def test_a_callback_that_could_not_be_believed_is_refused_at_once(verify: Any, words: str) -> None:
     assert words in problem(callbacks={"fields": {"id": "id", "status": "s"}, "verify": verify})
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "words"),
+    [
+        ("query", "{body}", "verify.string_to_sign must name {query}, which is what a callback of query says"),
+        ("query", "{timestamp}", "verify.string_to_sign must name {query}"),
+        ("json", "{timestamp}", "verify.string_to_sign must name {body}, which is what a callback of json says"),
+        ("json", "{query}", "verify.string_to_sign must name {body}"),
+        ("form", "{query}", "verify.string_to_sign must name {body}"),
+    ],
+)
+def test_a_signature_over_something_else_proves_nothing(form: str, text: str, words: str) -> None:
+    verify = {**HMAC, "string_to_sign": text}
+    if "timestamp" not in text:
+        verify["timestamp_header"] = None
+    assert words in problem(callbacks={"format": form, "fields": {"id": "id", "status": "s"}, "verify": verify})
+
+
+def test_a_signed_query_is_believed() -> None:
+    verify = {**HMAC, "string_to_sign": "{query}", "timestamp_header": None}
+    query = urlencode({"id": "m1", "status": "bad", "to": NUMBER, "code": 6})
+    good = {"x-signature": f"sha256={hmac.digest(KEY.encode(), query.encode(), 'sha256').hex()}"}
+    with closing(callback_client(verify, format="query")) as client:
+        assert outcome(client, Callback(query, good, b"", NOW)) == [TOLD]
+        assert outcome(client, Callback(query.replace("m1", "m2"), good, b"", NOW)) == "bad_signature"
 
 
 # The configuration
@@ -913,7 +1005,50 @@ def test_a_callback_that_could_not_be_believed_is_refused_at_once(verify: Any, w
             endpoint("balance", request={"path": "/{acount}"}),
             "endpoints.balance.request: nothing is called {acount}, must be a credential or one of: key, now",
         ),
-        ({"auth": {"kind": "bearer", "token": "{kee}"}}, "credentials.kee is required: auth names it"),
+        ({"auth": {"kind": "bearer", "token": "{kee}"}}, "credentials.kee: is required: auth names it"),
+        ({"auth": {"kind": "bearer", "token": "sk_live_1"}}, "token must name a credential, such as {api_key}"),
+        ({"auth": {"kind": "basic", "username": "me", "password": "pw"}}, "password must name a credential"),
+        ({"auth": {"kind": "header", "headers": {"X-A": "pw"}}}, "headers.X-A must name a credential"),
+        ({"auth": {"kind": "query", "params": {"a": "pw"}}}, "params.a must name a credential"),
+        ({"auth": {"kind": "form", "params": {"a": "pw"}}}, "params.a must name a credential"),
+        ({"auth": {"kind": "hmac", "key": "pw", "string_to_sign": "{body}"}}, "key must name a credential"),
+        ({"headers": {"Authorization": "Basic bWU6cHc="}}, "headers.Authorization: must name a credential"),
+        ({"headers": {"X-Api-Key": "pw"}}, "headers.X-Api-Key: must name a credential"),
+        (
+            endpoint("balance", request={"headers": {"x-token": "pw"}}),
+            "endpoints.balance.request.headers.x-token: must name a credential",
+        ),
+        (
+            endpoint("balance", request={"query": {"apiKey": "pw"}}),
+            "endpoints.balance.request.query.apiKey: must name a credential",
+        ),
+        ({"headers": {"X Y": "a"}}, "must be the name of a header"),
+        ({"headers": {"X-Ü": "a"}}, "must be the name of a header"),
+        ({"headers": {"X-A": "я"}}, "headers.X-A: must be in one line, of letters that a header can hold"),
+        ({"credentials": {"id": Secret(KEY)}}, "credentials.id: must have another name: {id} stands for something"),
+        ({"credentials": {"from": Secret(KEY)}}, "credentials.from: must have another name"),
+        ({"credentials": {"timestamp": Secret(KEY)}}, "credentials.timestamp: must have another name"),
+        (
+            {"auth": {"kind": "hmac", "key": "{timestamp}", "string_to_sign": "{body}"}},
+            "credentials.timestamp: is required: auth names it",
+        ),
+        (
+            {"auth": {"kind": "hmac", "key": "{key}", "string_to_sign": "{signature}"}},
+            "credentials.signature: is required: auth names it",
+        ),
+        (
+            endpoint("send", request={"body": {"t": "{now:number}"}}),
+            "endpoints.send.request: {now:number} must have the form of a time, such as {now:unix}",
+        ),
+        (
+            endpoint("message", request={"query": {"i": "{id:number}"}}),
+            "endpoints.message.request: {id:number} must be {id}, for it need not be a number",
+        ),
+        (
+            endpoint("send", request={"body": {"to": "{to:%Y}"}}),
+            "endpoints.send.request: {to:%Y} must be {to}, for it is no time",
+        ),
+        ({"auth": {"kind": "bearer", "token": "{key:unix}"}}, "auth: {key:unix} must be {key}, for it is no time"),
         ({"auth": {"kind": "basic"}}, "basic needs username, password"),
         ({"auth": {"kind": "none", "token": "x"}}, "none has no token"),
         (endpoint("balance", request={"path": "balance"}), "path must begin with a slash"),
@@ -922,14 +1057,14 @@ def test_a_callback_that_could_not_be_believed_is_refused_at_once(verify: Any, w
         (endpoint("balance", request={"body": {"a": "b"}}), "GET has no form and no body"),
         (endpoint("messages", paging={"kind": "cursor", "param": "c"}), "cursor needs next"),
         (endpoint("messages", paging={"kind": "page"}), "page needs param"),
-        (endpoint("messages", fields={"created_at": None}), "endpoints.messages.fields.created_at is required"),
+        (endpoint("messages", fields={"created_at": None}), "endpoints.messages.fields.created_at: is required"),
         ({"statuses": {"ok": "arrived"}}, "must be one of: accepted, sent, delivered"),
         ({"reasons": {"1": "bad luck"}}, "must be a cause or a reason, one of: account_restricted, "),
         ({"times": {"format": "tomorrow"}}, "must be iso8601, unix, unix_ms or a form of strptime"),
         ({"times": {"timezone": "Moscow"}}, "must be a time zone"),
         ({"error": {"when": "x"}}, "when and code go together"),
         ({"preset": "clicksnd"}, 'no preset "clicksnd", must be one of: 46elks, '),
-        ({"base_url": None}, "base_url is required, or preset"),
+        ({"base_url": None}, "base_url: is required, or preset"),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
@@ -982,6 +1117,11 @@ def test_the_configuration_says_what_is_wrong_where(tmp_path: Path) -> None:
         'c.yml: providers.acme.endpoints.balance.amount: "left[" is not an expression in JMESPath: something is missing'
         " at its end; accepted is, for one, data.balance, messages[0].status, 'a text', or a call of abs, avg, "
     )
+    two = CONFIG.replace("path: /b", 'path: "/{b}"').replace("https:", "http:")
+    assert [each.partition(" must ")[0] for each in problems_of(tmp_path, two)] == [
+        "c.yml: providers.acme.base_url:",
+        "c.yml: providers.acme.endpoints.balance.request: nothing is called {b},",
+    ]
     (line,) = problems_of(tmp_path, CONFIG.replace("{env: ACME_KEY}", "plain-text-secret"))
     assert "plain-text-secret" not in line
 
@@ -996,6 +1136,31 @@ def test_what_is_shown_of_a_configuration_can_be_read_again(tmp_path: Path) -> N
     again = tmp_path / "again.yml"
     again.write_text(shown.replace("key: <secret>", "key: {env: ACME_KEY}"))
     assert config.load(again).targets == loaded.targets
+
+
+@pytest.mark.usefixtures("_key")
+def test_what_auth_says_itself_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "c.yml"
+    auth = 'auth: {kind: header, headers: {Authorization: "App sk_live_1{key}", X-K: "Key {key}"}}'
+    path.write_text(CONFIG.replace('auth: {kind: bearer, token: "{key}"}', auth))
+    shown = config.masked(config.load(path))
+    assert "sk_live_1" not in shown
+    assert "Authorization: <secret>{key}" in shown
+    assert "X-K: Key {key}" in shown
+
+
+def test_a_number_may_be_a_credential_of_digits() -> None:
+    request = {"body": {"account": "{account:number}", "ttl": "{validity_seconds:number}"}}
+    settings(credentials={"account": Secret("4711")}, **endpoint("send", request=request))
+    assert "need not be a number" in problem(credentials={"account": Secret("a")}, **endpoint("send", request=request))
+
+
+def test_a_slow_regular_expression_sees_little_of_an_answer(stub: StubServer) -> None:
+    stub.on("/v1/balance", answer(b"1" * 100_000 + b" EUR"))
+    text = r"(?P<amount>[0-9.]+) EUR"
+    changes = endpoint("balance", text=text, amount="amount", currency="'EUR'")
+    with closing(client_of(stub, **changes)) as client, pytest.raises(BadResponseError, match="that was expected"):
+        client.fetch_balance()
 
 
 def test_what_an_entry_says_wins_over_its_preset() -> None:

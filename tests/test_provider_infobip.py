@@ -25,6 +25,7 @@ from checks.providers.infobip import ERROR_CODES, STATUSES, InfobipClient, Infob
 from checks.reason import Reason
 from checks.secret import Secret
 from exporter import config
+from tests.fakes import Told
 from tests.repo import ROOT
 from tests.stub_server import StubServer, answer
 
@@ -350,22 +351,6 @@ def test_a_code_may_mean_what_the_settings_say(stub: StubServer) -> None:
     assert [each.reason for each in told] == [Reason.RECIPIENT_LANDLINE, Reason.SENDER_INVALID]
 
 
-class Told:
-    """Notes what a client tells about its own work."""
-
-    def __init__(self) -> None:
-        self.codes: list[str] = []
-        self.unreadable = 0
-
-    def request_done(self, outcome: str) -> None: ...
-
-    def code_unmapped(self, code: str) -> None:
-        self.codes.append(code)
-
-    def message_unreadable(self) -> None:
-        self.unreadable += 1
-
-
 def test_what_cannot_be_understood_is_left_out_and_told_once(stub: StubServer) -> None:
     told = Told()
     bad = [
@@ -512,6 +497,6 @@ def test_a_check_that_infobip_cannot_answer_is_refused(tmp_path: Path, monkeypat
     with pytest.raises(config.ConfigError) as caught:
         config.load(path)
     assert [problem.removeprefix(f"{path}: ") for problem in caught.value.problems] == [
-        "checks.a.target: an infobip provider cannot answer the check account; it can answer:"
+        "checks.a.target: the provider type infobip cannot answer the check account; it can answer:"
         " credentials, balance, service_status, canary, delivery",
     ]

@@ -29,6 +29,7 @@ from exporter.meters import Meters
 from exporter.sandbox import Sandbox
 from exporter.sandbox.plivo import post
 from exporter.storage import Storage
+from tests.fakes import Told
 from tests.stub_server import StubServer, answer
 
 AUTH_ID = "MA2025RK4E639VJFZAGV"
@@ -280,20 +281,6 @@ def test_a_code_may_mean_what_the_settings_say(stub: StubServer) -> None:
 
 def test_every_code_names_its_source() -> None:
     assert {code for code, row in ERROR_CODES.items() if "plivo.com/" not in row.source} == {"451", "910"}
-
-
-class Told:
-    """Notes what a client tells about its own work."""
-
-    def __init__(self) -> None:
-        self.unreadable = 0
-
-    def request_done(self, outcome: str) -> None: ...
-
-    def code_unmapped(self, code: str) -> None: ...
-
-    def message_unreadable(self) -> None:
-        self.unreadable += 1
 
 
 def test_what_cannot_be_understood_is_left_out_and_told_once(stub: StubServer) -> None:
@@ -581,7 +568,7 @@ def test_a_callback_of_another_time_is_refused(receiver: PlivoClient, age: float
     if is_taken:
         assert len(receiver.read_callback(callback)) == 1
     else:
-        assert outcome_of(receiver, callback) is CallbackOutcome.MALFORMED
+        assert outcome_of(receiver, callback) is CallbackOutcome.REPLAYED
 
 
 @pytest.mark.parametrize(
@@ -648,6 +635,6 @@ def test_a_log_of_few_requests_is_not_read_often(tmp_path: Path, monkeypatch: py
 def test_a_check_that_plivo_cannot_answer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = PROVIDER + "checks:\n  s: {type: conversion, target: p}\n"
     assert problems_of(tmp_path, text, monkeypatch) == (
-        "checks.s.target: a plivo provider cannot answer the check conversion; it can answer:"
+        "checks.s.target: the provider type plivo cannot answer the check conversion; it can answer:"
         " credentials, account, balance, service_status, canary, delivery",
     )

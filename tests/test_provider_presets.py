@@ -18,6 +18,7 @@ from checks.providers.http_json import HttpJsonClient, HttpJsonSettings
 from checks.reason import Reason
 from checks.secret import Secret
 from exporter import presets
+from tests.our_clock import set_our_clock
 from tests.stub_server import Request, StubServer, answer
 
 NUMBER: Final = "+4915112345678"
@@ -383,7 +384,8 @@ def test_what_a_preset_offers_has_a_sample(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", samples_of("credentials"))
-def test_credentials(stub: StubServer, name: str) -> None:
+def test_credentials(stub: StubServer, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_our_clock(monkeypatch, lambda: NOW - 86_000)  # yesterday, by our clock
     assert SAMPLES[name].credentials is not None
     path, body = SAMPLES[name].credentials or ("", None)
     stub.default = answer(body, headers=DATE)
@@ -448,11 +450,11 @@ def test_a_send_that_is_refused_has_its_reason(stub: StubServer, name: str) -> N
 
 @pytest.mark.parametrize("name", samples_of("posts"))
 def test_callbacks(name: str) -> None:
-    verify = {"kind": "ip", "param": "t", "token": Secret("s" * 16), "networks": ["192.0.2.1"]}
+    verify = {"kind": "ip", "param": "t", "token": Secret("s" * 32), "networks": ["192.0.2.1"]}
     with closing(HttpJsonClient(entry_of(name, callbacks={"verify": verify}))) as client:
         for body, (status, reason, country) in SAMPLES[name].posts.items():
             receipt: Receipt
-            (receipt,) = client.read_callback(Callback(f"t={'s' * 16}", {}, body, NOW, "192.0.2.1"))
+            (receipt,) = client.read_callback(Callback(f"t={'s' * 32}", {}, body, NOW, "192.0.2.1"))
             assert (receipt.status, receipt.reason, receipt.country) == (status, reason, country)
 
 

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from checks.errors import BadResponseError, ProviderError, UnreachableError
 from checks.kinds import KINDS
@@ -720,7 +721,7 @@ REFUSED: Final[Mapping[str, tuple[tuple[str, str], str]]] = {
     ),
     "a check that it cannot answer": (
         ("type: credentials", "type: balance"),
-        "checks.link.target: a smpp provider cannot answer the check balance; it can answer: credentials",
+        "checks.link.target: the provider type smpp cannot answer the check balance; it can answer: credentials",
     ),
     "a file without TLS": (
         ("port: 3550", "port: 3550\n    tls: false\n    ca_file: /ca.pem"),
@@ -752,7 +753,15 @@ def test_a_credential_that_no_smsc_takes_is_refused_and_not_quoted(
     monkeypatch.setenv("TEST_PASSWORD", value)
     with pytest.raises(ConfigError) as caught:
         load(config_file())
-    assert caught.value.problems == ("c.yml: providers.link.password: must be ASCII, of 64 characters at most",)
+    assert caught.value.problems == (
+        "c.yml: providers.link.password: must be ASCII in one line, of 64 characters at most",
+    )
+
+
+@pytest.mark.parametrize("value", ["a\0b", "a\nb", "a\x7fb"])
+def test_a_credential_with_signs_that_end_a_field_is_refused(value: str) -> None:
+    with pytest.raises(ValidationError, match="must be ASCII in one line"):
+        settings(1, password=Secret(value))
 
 
 def test_a_link_of_its_own_gives_no_warning(config_file: Callable[..., Path]) -> None:

@@ -26,6 +26,7 @@ from checks.providers.telnyx import ERROR_CODES, TelnyxClient, TelnyxSettings, b
 from checks.reason import Reason
 from checks.secret import Secret
 from exporter import config
+from tests.fakes import Told
 from tests.stub_server import StubServer, answer
 
 KEY = "KEY0185-4f1c-7d41c09a"
@@ -291,22 +292,6 @@ def test_a_code_may_mean_what_the_settings_say(stub: StubServer) -> None:
     assert receipt.reason is Reason.RECIPIENT_INVALID
 
 
-class Told:
-    """Notes what a client tells about its own work."""
-
-    def __init__(self) -> None:
-        self.codes: list[str] = []
-        self.unreadable = 0
-
-    def request_done(self, outcome: str) -> None: ...
-
-    def code_unmapped(self, code: str) -> None:
-        self.codes.append(code)
-
-    def message_unreadable(self) -> None:
-        self.unreadable += 1
-
-
 def test_what_cannot_be_understood_is_left_out_and_told_once(stub: StubServer) -> None:
     told = Told()
     bad = [record(status="melancholic"), record(created_at="yesterday"), record(uuid="../x"), record(status=7)]
@@ -547,7 +532,7 @@ def test_a_webhook_of_another_time_is_refused(age: float, is_taken: bool) -> Non
         else:
             with pytest.raises(CallbackRefusedError) as caught:
                 client.read_callback(callback)
-            assert caught.value.outcome is CallbackOutcome.MALFORMED
+            assert caught.value.outcome is CallbackOutcome.REPLAYED
 
 
 @pytest.mark.parametrize(
@@ -598,6 +583,6 @@ def test_a_log_of_few_pages_a_minute_is_not_read_more_often(tmp_path: Path, monk
 def test_a_check_that_telnyx_cannot_answer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = PROVIDER + "checks:\n  a: {type: account, target: t}\n"
     assert problems_of(tmp_path, text, monkeypatch) == (
-        "checks.a.target: a telnyx provider cannot answer the check account; it can answer:"
+        "checks.a.target: the provider type telnyx cannot answer the check account; it can answer:"
         " credentials, balance, service_status, canary, delivery",
     )

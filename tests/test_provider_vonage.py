@@ -18,13 +18,14 @@ import pytest
 from pydantic import ValidationError
 
 from checks.callbacks import Callback, CallbackOutcome, CallbackRefusedError
-from checks.clients import CanaryStatus, Money
+from checks.clients import CanaryStatus, Money, PacedCanaryClient
 from checks.errors import ProviderError
 from checks.messages import Receipt, Source, Status
 from checks.providers.vonage import ERROR_CODES, VonageClient, VonageSettings, is_signed
 from checks.reason import Reason
 from checks.secret import Secret
 from exporter import config
+from tests.fakes import Told
 from tests.stub_server import StubServer, answer
 
 KEY = "abcd1234"
@@ -222,22 +223,6 @@ def test_a_wrong_override_is_refused(codes: Any) -> None:
         settings(error_codes=codes)
 
 
-class Told:
-    """Notes what a client tells about its own work."""
-
-    def __init__(self) -> None:
-        self.codes: list[str] = []
-        self.unreadable = 0
-
-    def request_done(self, outcome: str) -> None: ...
-
-    def code_unmapped(self, code: str) -> None:
-        self.codes.append(code)
-
-    def message_unreadable(self) -> None:
-        self.unreadable += 1
-
-
 def test_what_cannot_be_understood_is_left_out_and_told_once(stub: StubServer) -> None:
     told = Told()
     bad = [record(status="melancholic"), record(date_received="yesterday"), record(message_id="../x"), record(status=7)]
@@ -266,7 +251,7 @@ def test_no_more_records_are_read_than_the_day_allows(stub: StubServer) -> None:
             client.read_page(since=SINCE, until=UNTIL)
     assert (caught.value.reason, str(caught.value)) == (
         Reason.RATE_LIMITED,
-        "max_log_records_per_day 1000 is used up until midnight UTC",
+        "our own limit max_log_records_per_day 1000 is used up until midnight UTC; the provider refuses nothing",
     )
     assert len(stub.requests) == 2
 
@@ -316,11 +301,24 @@ def test_a_canary_is_followed_by_its_record(client: VonageClient, stub: StubServ
         "/v2/reports/records",
         answer(report(ids_not_found=MESSAGE_ID)),
         answer(report(record(status="failed", error_code="6"))),
+        answer(report(record(), price="0.001", currency="EUR")),
+        answer(report(record(date_finalized=None))),
     )
     assert client.fetch_canary(MESSAGE_ID) == CanaryStatus(status=Status.ACCEPTED)
     assert client.fetch_canary(MESSAGE_ID) == CanaryStatus(
         status=Status.UNDELIVERED, reason=Reason.OPERATOR_BLOCKING, code="6", cost=0.0333, currency="EUR"
     )
+    assert client.fetch_canary(MESSAGE_ID) == CanaryStatus(
+        status=Status.DELIVERED,
+        cost=0.0333,
+        currency="EUR",
+        delivered_seconds=4.0,
+        look_up=Money(amount=0.001, currency="EUR"),
+    )
+    untimed = client.fetch_canary(MESSAGE_ID)
+    assert (untimed.status, untimed.is_timely, untimed.delivered_seconds) == (Status.DELIVERED, False, None)
+    assert isinstance(client, PacedCanaryClient)
+    assert client.canary_pace_seconds == 60
     assert stub.requests[0].query == {
         "account_id": [KEY],
         "product": ["SMS"],
@@ -425,6 +423,12 @@ def test_a_receipt_signed_in_another_way_is_refused() -> None:
     assert outcome_of(form(signed(receipt_fields(), "md5hash"))) is CallbackOutcome.BAD_SIGNATURE
 
 
+@pytest.mark.parametrize("body", [b'{"sig": "x", "a": "\\ud800"}', b'{"sig": "\\ud800"}'])
+def test_half_a_sign_is_signed_by_nobody(body: bytes) -> None:
+    callback = Callback("", {"content-type": "application/json"}, body, AT)
+    assert outcome_of(callback) is CallbackOutcome.BAD_SIGNATURE
+
+
 def test_a_receipt_for_another_account_is_refused() -> None:
     assert outcome_of(form(signed(receipt_fields(**{"api-key": "ffff0000"})))) is CallbackOutcome.WRONG_ACCOUNT
 
@@ -438,7 +442,7 @@ def test_a_receipt_of_another_time_is_refused(age: float, is_taken: bool) -> Non
         else:
             with pytest.raises(CallbackRefusedError) as caught:
                 client.read_callback(callback)
-            assert caught.value.outcome is CallbackOutcome.MALFORMED
+            assert caught.value.outcome is CallbackOutcome.REPLAYED
 
 
 @pytest.mark.parametrize("changes", [{"timestamp": "soon"}, {"messageId": "../x"}])
@@ -488,6 +492,6 @@ def test_a_paid_log_is_not_read_often(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_check_that_vonage_cannot_answer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = PROVIDER + "checks:\n  a: {type: account, target: v}\n"
     assert problems_of(tmp_path, text, monkeypatch) == (
-        "checks.a.target: a vonage provider cannot answer the check account; it can answer:"
+        "checks.a.target: the provider type vonage cannot answer the check account; it can answer:"
         " credentials, balance, service_status, canary, delivery",
     )

@@ -15,6 +15,7 @@ from checks.clients import MessageSearchClient
 from checks.kinds import KINDS
 from checks.providers import PROVIDERS
 from checks.providers.http_json import HttpJsonSettings
+from checks.providers.http_json.expressions import OWN_FUNCTIONS
 from checks.reason import Reason
 from checks.secret import Secret
 from checks.settings import Settings, format_duration
@@ -220,6 +221,23 @@ def _entry_of(name: str) -> HttpJsonSettings:
     return HttpJsonSettings.model_validate(entry, context=presets.CONTEXT)
 
 
+ADDING_PAGE = ROOT / "docs" / "adding-a-provider.md"
+
+
+def test_the_functions_of_expressions_are_those_of_the_code() -> None:
+    golden(ADDING_PAGE, within(ADDING_PAGE, "functions", function_table()))
+
+
+def function_table() -> Iterator[str]:
+    """What an expression may call besides the functions of JMESPath."""
+    yield "| call | takes | gives |"
+    yield "|---|---|---|"
+    for function in OWN_FUNCTIONS:
+        takes = "; ".join(f"`{name}`: {' or '.join(types) or 'anything'}" for name, types in function.arguments)
+        call = ", ".join(name for name, _ in function.arguments)
+        yield f"| `{function.name}({call})` | {takes} | {function.gives.removesuffix('.')} |"
+
+
 def test_every_reason_that_a_check_gives_is_in_the_readme() -> None:
     text = README.read_text()
     given = {reason for kind in KINDS.values() for reason in kind.reasons} - {Reason.OK}
@@ -232,6 +250,17 @@ def test_every_reason_that_a_check_gives_is_in_the_readme() -> None:
 def test_links_to_files_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
         assert (document.parent / target).exists(), target
+
+
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+_SUFFIXES = {"histogram": ("_bucket", "_count", "_sum")}  # of the series of one family
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_metric_that_a_page_names_is_there(page: Path) -> None:
+    known = {name + suffix for name, family in FAMILIES.items() for suffix in ("", *_SUFFIXES.get(family.type, ()))}
+    named = re.findall(r"(?<![\w:])twofa_[a-z0-9_]+(?![\w:])", page.read_text())  # those with colons are rules
+    assert sorted(set(named) - known) == []
 
 
 def test_the_readme_is_short_enough_to_be_read() -> None:

@@ -43,7 +43,12 @@ IMPORT_RULES = (
     ImportRule(
         inside="checks/*",
         module="threading",
-        allowed=("checks/backoffices/b2core/session.py", "checks/providers/http.py", "checks/providers/limiter.py"),
+        allowed=(
+            "checks/backoffices/b2core/session.py",
+            "checks/daily_count.py",
+            "checks/providers/http.py",
+            "checks/providers/limiter.py",
+        ),
     ),
     ImportRule(inside="checks/*", module="pyotp", allowed=("checks/totp.py",)),
     ImportRule(inside="checks/*", module="ntplib", allowed=("checks/clocks/ntp.py",)),

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 
 import pytest
 
@@ -57,6 +58,10 @@ KIN = {"bird": ["messagebird"], "messagebird": ["bird"]}
 """Two APIs of one company: they share its domains and its status page."""
 
 
+BESIDES = {"CHANGELOG.md", "pyproject.toml"}
+"""Where a vendor may be named beside its eleven files: what is new, and its own library, which tests alone use."""
+
+
 def read(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
 
@@ -76,13 +81,15 @@ def test_a_provider_has_a_row_in_each_table(vendor: str) -> None:
     assert without == ([] if vendor in OVER_HTTP else SHARED_BY_HTTP)
 
 
+def naming(vendor: str, paths: Iterable[str]) -> set[str]:
+    """Those of the files that name a vendor, whatever the case; of what is no text, none does."""
+    word = re.compile(rf"(?<![a-z]){vendor}(?![a-z])".encode(), re.IGNORECASE)
+    return {path for path in paths if word.search((ROOT / path).read_bytes())}
+
+
 def mentions(vendor: str) -> set[str]:
-    """The sources of both packages that name a vendor, whatever the case."""
-    return {
-        path
-        for path in source_files("checks", "exporter")
-        if path.endswith(".py") and re.search(rf"(?<![a-z]){vendor}(?![a-z])", read(path), re.IGNORECASE)
-    }
+    """The sources of both packages that name a vendor."""
+    return naming(vendor, (path for path in source_files("checks", "exporter") if path.endswith(".py")))
 
 
 @pytest.mark.parametrize("vendor", OF_THE_HOUSE)
@@ -105,6 +112,9 @@ def test_the_last_provider_touched_what_contributing_names() -> None:
     assert named == own | set(TABLES) | written
     assert len(named) == 11
     assert [path for path in sorted(named) if LAST not in read(path).lower()] == []
+    of_kin = {each.format(vendor=kin) for each in FILES for kin in KIN.get(LAST, [])}
+    outside = (path for path in source_files() if not path.startswith(("tests/", "docs/")))
+    assert naming(LAST, outside) - named - of_kin == BESIDES
 
 
 def test_a_vendor_is_seen_in_any_case_and_not_within_a_word() -> None:

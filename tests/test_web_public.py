@@ -17,8 +17,10 @@ import pytest
 import requests
 
 from checks.callbacks import Callback, CallbackOutcome, CallbackRefusedError
+from checks.errors import ProviderError
 from checks.messages import Receipt, Status
 from checks.providers.twilio import TwilioClient, TwilioSettings
+from checks.reason import Reason
 from checks.secret import Secret
 from exporter.forwarding import Forwarder
 from exporter.meters import ForwardOutcome, Meters
@@ -142,7 +144,8 @@ def test_nothing_else_is_there(public: Public) -> None:
         answer = public.session.post(f"{public.url}{path}", data=body, headers=headers, timeout=10)
         assert (answer.status_code, answer.content) == (404, b"")
         assert "server" not in answer.headers
-    assert public.session.get(f"{public.url}/callbacks/twilio", timeout=10).status_code == 405
+    refused = public.session.get(f"{public.url}/callbacks/twilio", timeout=10)
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
     assert public.counted() == {"unknown_target": 4}
     assert [target for target, _ in public.meters.read().callbacks] == [""]  # no name from outside becomes a label
 
@@ -354,6 +357,37 @@ def test_a_post_for_which_somebody_is_asked_holds_up_no_other(tmp_path: Path) ->
         waiting.join()
     storage.close()
     assert statuses == [204]
+
+
+class Odd:
+    """A client that takes queries and raises what it ought not to."""
+
+    takes_callbacks = True
+    takes_queries = True
+    signed_headers: Sequence[str] = ()
+    forward_to = None
+
+    def has_to_ask(self, callback: Callback) -> bool:
+        if callback.body == b"asking":
+            raise ProviderError(Reason.CREDENTIALS_REJECTED, "no key")
+        return False
+
+    def read_callback(self, callback: Callback) -> Sequence[Receipt]:
+        if callback.body == b"defect":
+            raise ZeroDivisionError
+        raise ProviderError(Reason.CREDENTIALS_REJECTED, "no key")
+
+
+def test_whatever_a_client_raises_is_answered() -> None:
+    meters, storage, odd = Meters(), Storage.in_memory(Meters()), Odd()
+    with serve_public(bind("127.0.0.1:0"), lambda: {"a": odd}, storage.messages, meters, time.time) as url:
+        path = f"{url}/callbacks/a"
+        posts = [requests.post(path, data=body, timeout=10).status_code for body in (b"x", b"defect", b"asking")]
+        assert posts == [500, 500, 500]
+        refused = requests.put(path, data=b"x", timeout=10)
+        assert (refused.status_code, refused.headers["allow"]) == (405, "GET, POST")
+    storage.close()
+    assert meters.read().callbacks["a", CallbackOutcome.INTERNAL] == 3
 
 
 def test_every_outcome_starts_at_0() -> None:

@@ -254,6 +254,8 @@ class BirdClient:
         following = None
         if listing.get("next_cursor") is not None:
             following = write_bookmark({**bookmark, "cursor": listing.text("next_cursor")}, _BOOKMARK, _NAME)
+            if following == resume:
+                raise BadResponseError("Bird's message log pages in a circle")
         return LogPage(
             receipts=self._receipts.of_page(
                 messages, _read_message, vendor=_NAME, since=since, until=math.inf if until is None else until

@@ -16,7 +16,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
-from ipaddress import ip_address
 from time import monotonic, time
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -29,6 +28,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.connection import allowed_gai_family
 
+from ..addresses import is_loopback, is_public
 from ..errors import (
     BadResponseError,
     DeadlineExceededError,
@@ -238,7 +238,7 @@ class _Connection(HTTPConnection):
         call = _call.get()
         addresses = _resolve(self._dns_host, self.port)
         if call is not None and call.public_only and self.proxy is None:  # a proxy is of our own network
-            addresses = [each for each in addresses if _is_public(each[4][0])]
+            addresses = [each for each in addresses if is_public(each[4][0])]
             if not addresses:
                 raise _PrivateAddressError
         problem: OSError = _UnknownHostError()
@@ -277,11 +277,6 @@ class _UnknownHostError(OSError):
 
 class _PrivateAddressError(OSError):
     """A host whose name leads into a private network, which nobody has allowed."""
-
-
-def _is_public(address: str) -> bool:
-    parsed = ip_address(address.partition("%")[0])
-    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_global
 
 
 def _resolve(host: str, port: int) -> Sequence[tuple[Any, ...]]:
@@ -482,14 +477,7 @@ class Http:
 
 def _proxies_for(origin: str) -> dict[str, str]:
     host = urlsplit(origin).hostname or ""
-    return {} if host == "localhost" or _is_loopback(host) else dict(get_environ_proxies(origin))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return {} if is_loopback(host) else dict(get_environ_proxies(origin))
 
 
 def _read(response: requests.Response, body_limit_bytes: int) -> Reply:

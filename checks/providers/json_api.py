@@ -17,6 +17,7 @@ from .fields import Fields
 from .http import BODY_LIMIT_BYTES, Http, Reply, reason_for_status
 from .observer import NoObserver, Observer
 
+_MOST_SECONDS_APART: Final = 86_400.0  # of the clocks: a Date further from ours is no time that could be worked with
 _DATE: Final = re.compile(r"[\w,: +-]{10,40}", re.ASCII)
 
 
@@ -123,21 +124,23 @@ class JsonApi:
             body_limit_bytes=body_limit_bytes,
             yields=yields,
         )
-        at = clock_of(reply.headers)
+        at = clock_of(reply.headers, now=self._now())
         if at is not None:
             self._ahead_seconds = at - self._now()
-        problem = self._refusal(reply, decode)
-        if problem is not None:
-            raise problem
-        return Answer(payload=decode(reply), at=at, vendor=self._vendor)
-
-    def _refusal(self, reply: Reply, decode: Callable[[Reply], Any]) -> ProviderError | None:
-        by_status = reason_for_status(reply.status)
         try:
             payload = decode(reply)
-        except BadResponseError as error:
-            return error if by_status is None else _error(by_status, f"{self._vendor} answers HTTP {reply.status}")
-        code = self._code_of(payload)
+        except BadResponseError:
+            by_status = reason_for_status(reply.status)
+            if by_status is None:
+                raise
+            raise _error(by_status, f"{self._vendor} answers HTTP {reply.status}") from None
+        problem = self._refusal(reply, payload)
+        if problem is not None:
+            raise problem
+        return Answer(payload=payload, at=at, vendor=self._vendor)
+
+    def _refusal(self, reply: Reply, payload: Any) -> ProviderError | None:
+        by_status, code = reason_for_status(reply.status), self._code_of(payload)
         if code is None:
             if by_status is None:
                 return None
@@ -165,12 +168,17 @@ def _error(reason: Reason, detail: str, code: str | None = None) -> ProviderErro
     return ProviderError(reason, detail, code=code)
 
 
-def clock_of(headers: Mapping[str, str]) -> float | None:
-    """Return the time in the Date header (RFC 9110 section 6.6.1) as Unix time; None when it tells none."""
+def clock_of(headers: Mapping[str, str], *, now: float) -> float | None:
+    """Return the time in the Date header (RFC 9110 section 6.6.1) as Unix time; None when it tells none.
+
+    ``now`` is our clock. What is more than a day from it is not believed: a clock that wrong would lead all
+    questions about times astray.
+    """
     value = headers.get("Date", "")
     if not _DATE.fullmatch(value):
         return None
     try:
-        return parsedate_to_datetime(value).timestamp()
+        at = parsedate_to_datetime(value).timestamp()
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
+    return at if abs(at - now) <= _MOST_SECONDS_APART else None

@@ -15,7 +15,7 @@ from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field
@@ -26,10 +26,11 @@ from ..clients import Account, AccountState, CanaryStatus, LogPage, Money, Servi
 from ..errors import BadResponseError
 from ..messages import UNKNOWN_COUNTRY, Receipt, Source, Status
 from ..secret import Secret
-from ..settings import Count, Pace, ProviderSettings, Seconds, SecretSetting, Url, between
+from ..settings import Count, Seconds, SecretSetting, Url, between
 from .causes import Cause, CodeRow, Codes, ErrorCodes, code_table, parse_code
 from .fields import Fields, parse_moment, parse_number
 from .json_api import Answer, JsonApi
+from .log_pace import PacedLogSettings
 from .observer import Observer
 from .posts import ForwardSettings, parse_fields, refuse_replay
 from .rows import Receipts, Row
@@ -57,11 +58,13 @@ class PlivoCallbackSettings(ForwardSettings):
     )
 
 
-class PlivoSettings(ProviderSettings):
+class PlivoSettings(PacedLogSettings):
     """How to reach a Plivo account. Its log comes in pages of 20 and tells no delivery times: prefer callbacks.
 
     At Plivo's own limit of 20 pages a minute a log of more than some 30 messages a minute cannot be followed.
     """
+
+    why_paced: ClassVar[str] = "Plivo answers few requests for its message log"
 
     type: Literal["plivo"] = Field(description="the vendor")
     auth_id: _AUTH_ID = Field(description="the Auth ID of the main account, from the console")
@@ -89,10 +92,6 @@ class PlivoSettings(ProviderSettings):
     def identity(self) -> Mapping[Identifier, frozenset[Secret]]:
         """Return the Auth ID."""
         return {Identifier.ACCOUNT: frozenset({Secret(self.auth_id)})}
-
-    def paces(self) -> Mapping[str, Pace]:
-        """Return how often a check that reads the log may run."""
-        return {"delivery": Pace(self.log_interval, "Plivo answers few requests for its message log (log_interval)")}
 
 
 _CODES: Final = "plivo.com/docs/messaging/troubleshooting/error-codes"

@@ -42,7 +42,7 @@ def refuse_replay(told_at: float, callback: Callback, *, within_seconds: float) 
     """
     age = callback.at - told_at
     if not -_AHEAD_SECONDS <= age <= within_seconds:
-        raise CallbackRefusedError(CallbackOutcome.MALFORMED)
+        raise CallbackRefusedError(CallbackOutcome.REPLAYED)
 
 
 def parse_form(body: bytes) -> list[tuple[str, str]]:

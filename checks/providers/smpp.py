@@ -21,6 +21,7 @@ from typing import Annotated, Final, Literal, NamedTuple, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from ..addresses import is_loopback
 from ..back_office import Identifier
 from ..errors import BadResponseError, DeadlineExceededError, ProviderError, UnreachableError
 from ..reason import Reason
@@ -49,9 +50,9 @@ def _absolute(value: str) -> str:
 
 def _credential(value: Secret) -> Secret:
     text = value.reveal()
-    if not text.isascii() or len(text) > _LONGEST_CREDENTIAL:
+    if not text.isascii() or not text.isprintable() or len(text) > _LONGEST_CREDENTIAL:
         raise PydanticCustomError(
-            "credential", "must be ASCII, of {most} characters at most", {"most": _LONGEST_CREDENTIAL}
+            "credential", "must be ASCII in one line, of {most} characters at most", {"most": _LONGEST_CREDENTIAL}
         )
     return value
 
@@ -117,8 +118,7 @@ class SmppSettings(ProviderSettings):
                 "bind: each run of a check may cut the link that production sends through, or be refused for it; have"
                 " the SMSC give the checks a system_id of their own, and say dedicated"
             )
-        is_loopback = self.host in ("localhost", "::1") or self.host.startswith("127.")
-        if not self.tls and not is_loopback:
+        if not self.tls and not is_loopback(self.host):
             found.append("tls: without it the password can be read on the way; a VPN to the SMSC would do as well")
         return found
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from math import inf
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -23,10 +23,11 @@ from ..callbacks import Callback, CallbackOutcome, CallbackRefusedError
 from ..clients import CanaryStatus, LogPage, Money, ServiceStatus
 from ..errors import BadResponseError, PermissionMissingError
 from ..messages import UNKNOWN_COUNTRY, Receipt, Source, Status
-from ..settings import Count, Pace, ProviderSettings, Seconds, SecretSetting, Url, between
+from ..settings import Count, Seconds, SecretSetting, Url, between
 from .causes import Cause, CodeRow, Codes, ErrorCodes, code_table, parse_code
 from .fields import Fields, parse_number
 from .json_api import Answer, JsonApi
+from .log_pace import PacedLogSettings
 from .observer import Observer
 from .posts import ForwardSettings, refuse_replay
 from .rows import Receipts, Row
@@ -53,8 +54,12 @@ class TelnyxCallbackSettings(ForwardSettings):
     )
 
 
-class TelnyxSettings(ProviderSettings):
+class TelnyxSettings(PacedLogSettings):
     """How to reach a Telnyx account. Its message log comes in pages of 50, and few of them a minute."""
+
+    # Some 40 requests of /detail_records in a minute are answered, in calendar minutes, without Retry-After: measured
+    # by others on 2026-07-21 and not documented.
+    why_paced: ClassVar[str] = "Telnyx limits how often its message log is read"
 
     type: Literal["telnyx"] = Field(description="the vendor")
     api_key: SecretSetting = Field(description="an API key of the account, from the portal")
@@ -79,14 +84,6 @@ class TelnyxSettings(ProviderSettings):
     error_codes: ErrorCodes = Field(
         default_factory=dict, description='codes that mean another reason than built in, such as "40008"'
     )
-
-    def paces(self) -> Mapping[str, Pace]:
-        """Return how often a check that reads the log may run.
-
-        Some 40 requests of /detail_records in a minute are answered, in calendar minutes, without Retry-After: measured
-        by others on 2026-07-21 and not documented.
-        """
-        return {"delivery": Pace(self.log_interval, "Telnyx limits how often its message log is read (log_interval)")}
 
 
 _GENERAL: Final = "https://developers.telnyx.com/development/api-fundamentals/api-errors"

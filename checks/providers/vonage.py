@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import md5
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -19,13 +19,15 @@ from ..callbacks import Callback, CallbackOutcome, CallbackRefusedError
 from ..clients import CanaryStatus, LogPage, Money, ServiceStatus
 from ..errors import BadResponseError
 from ..messages import UNKNOWN_COUNTRY, Receipt, Source, Status
+from ..notebook import Notebook
 from ..secret import Secret
-from ..settings import Count, Pace, ProviderSettings, Seconds, SecretSetting, Url, between
+from ..settings import Count, Seconds, SecretSetting, Url, between
 from .budget import DailyBudget
 from .causes import Cause, CodeRow, Codes, ErrorCodes, code_table, parse_code
 from .fields import Fields, parse_number
 from .http import BODY_LIMIT_BYTES
 from .json_api import Answer, JsonApi
+from .log_pace import PacedLogSettings
 from .observer import Observer
 from .posts import ForwardSettings, parse_fields, refuse_replay
 from .rows import Receipts, Row
@@ -56,8 +58,10 @@ class VonageCallbackSettings(ForwardSettings):
     )
 
 
-class VonageSettings(ProviderSettings):
+class VonageSettings(PacedLogSettings):
     """How to reach a Vonage account. Its message log is billed by the record: read it seldom, and prefer callbacks."""
+
+    why_paced: ClassVar[str] = "Vonage bills its message log by the record"
 
     type: Literal["vonage"] = Field(description="the vendor")
     api_key: _API_KEY = Field(description="the account's API key, from the dashboard")
@@ -79,7 +83,8 @@ class VonageSettings(ProviderSettings):
         100_000,
         ge=1000,
         le=100_000_000,
-        description="no more records are read in one day (UTC); a message is read several times while it may change",
+        description="no more records are read in one day (UTC); a message is read several times while it may change."
+        " serve and backfill count together and over restarts, check and provider probe each begin anew",
     )
     callbacks: VonageCallbackSettings | None = Field(
         None, description="signed delivery receipts, taken on --public.listen-address; off unless given"
@@ -92,10 +97,6 @@ class VonageSettings(ProviderSettings):
     def identity(self) -> Mapping[Identifier, frozenset[Secret]]:
         """Return the API key."""
         return {Identifier.ACCOUNT: frozenset({Secret(self.api_key)})}
-
-    def paces(self) -> Mapping[str, Pace]:
-        """Return how often a check that reads the log may run."""
-        return {"delivery": Pace(self.log_interval, "Vonage bills its message log by the record (log_interval)")}
 
 
 _DLR: Final = "err-code of delivery receipts: the .NET SDK of Vonage (DlrStatus) and its page on delivery receipts"
@@ -158,12 +159,14 @@ _PAGE_LIMIT_BYTES: Final = 2 * BODY_LIMIT_BYTES  # of 1000 records
 _RETRIES_SECONDS: Final = 25 * 3600.0  # sms.yml: what is not taken is sent again for 24 hours
 
 _LEAST_VALIDITY_SECONDS: Final = 20  # sms.yml: ttl
+_CANARY_PACE_SECONDS: Final = 60.0
 
 
 class VonageClient:
     """One Vonage account. Safe to use from several threads."""
 
     signed_headers: Final[Sequence[str]] = ()  # the signature stands among the fields
+    canary_pace_seconds: Final = _CANARY_PACE_SECONDS
 
     def __init__(self, settings: VonageSettings, *, observer: Observer | None = None) -> None:
         codes = Codes(ERROR_CODES, settings.error_codes)
@@ -185,6 +188,10 @@ class VonageClient:
         """Close the idle connections."""
         self._api.close()
         self._page.close()
+
+    def keep_count_in(self, notebook: Notebook) -> None:
+        """Count the records that are read in a note."""
+        self._budget.keep_in(notebook)
 
     def verify_credentials(self) -> None:
         """Read the balance, which costs nothing and which any key may do."""
@@ -296,21 +303,25 @@ class VonageClient:
 
     def fetch_canary(self, message_id: str) -> CanaryStatus:
         """Return how far a message has come, by its record: one is billed. It may take a while to be there."""
-        records = self._ask_reports({"id": message_id}).fields.rows("records")
+        report = self._ask_reports({"id": message_id}).fields
+        records, look_up = report.rows("records"), _price(report, "price")
         if not records:
-            return CanaryStatus(status=Status.ACCEPTED)
+            return CanaryStatus(status=Status.ACCEPTED, look_up=look_up)
         row = self._read_record(records[0])
         if row is None or row.message_id != message_id:
             raise BadResponseError("Vonage tells of another message")
         receipt = self._receipts.of(row)
-        fields = Fields(records[0], _NAME, "record")
-        is_priced = fields.get("total_price") not in (None, "")
+        price = _price(Fields(records[0], _NAME, "record"), "total_price")
+        is_delivered = row.status is Status.DELIVERED
         return CanaryStatus(
             status=row.status,
             reason=self._receipts.why(row.code, row.cause)[0] if row.status is Status.CANCELED else receipt.reason,
             code=receipt.code,
-            cost=fields.number("total_price") if is_priced else None,
-            currency=fields.currency("currency") if is_priced else None,
+            cost=None if price is None else price.amount,
+            currency=None if price is None else price.currency,
+            is_timely=row.is_timed or not is_delivered,  # we ask seldom: when we hear of it is no measure
+            delivered_seconds=receipt.delivery_seconds if is_delivered else None,
+            look_up=look_up,
         )
 
     def read_callback(self, callback: Callback) -> Sequence[Receipt]:
@@ -355,13 +366,14 @@ def is_signed(fields: Mapping[str, str], secret: Secret, method: SignatureMethod
     each & and = of a value replaced by _; hashed with the secret behind it (md5hash), or by HMAC with it as the key.
     """
     others = sorted((name, value) for name, value in fields.items() if name != "sig")
-    signed = "".join(f"&{name}={value.replace('&', '_').replace('=', '_')}" for name, value in others).encode()
+    text = "".join(f"&{name}={value.replace('&', '_').replace('=', '_')}" for name, value in others)
+    signed = text.encode(errors="surrogatepass")
     key = secret.reveal().encode()
     if method == "md5hash":
         digest = md5(signed + key, usedforsecurity=False).hexdigest()  # Vonage's own default: the user may choose
     else:
         digest = hmac.new(key, signed, method).hexdigest()
-    return hmac.compare_digest(digest.encode(), fields.get("sig", "").lower().encode())
+    return hmac.compare_digest(digest.encode(), fields.get("sig", "").lower().encode(errors="surrogatepass"))
 
 
 def _code_of_a_refused_send(payload: Any) -> str | None:
@@ -372,6 +384,13 @@ def _code_of_a_refused_send(payload: Any) -> str | None:
         if status not in (None, "0"):
             return f"{_SEND_PREFIX}{status}"
     return None
+
+
+def _price(fields: Fields, name: str) -> Money | None:
+    """Return what a record says its message cost, or what a report says that it costs itself."""
+    if fields.get(name) in (None, ""):
+        return None
+    return Money(amount=fields.number(name), currency=fields.currency("currency"))
 
 
 def _code(value: Any) -> str | None:

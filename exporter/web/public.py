@@ -24,6 +24,7 @@ from checks.callbacks import (
     CallbackRefusedError,
     QueryCallbackClient,
 )
+from checks.errors import ProviderError
 from checks.messages import Receipt
 
 from ..forwarding import Forwarder
@@ -52,23 +53,28 @@ _STATUS: Final[Mapping[CallbackOutcome, HTTPStatus]] = {
     CallbackOutcome.UNVERIFIABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     CallbackOutcome.WRONG_ACCOUNT: HTTPStatus.FORBIDDEN,
     CallbackOutcome.MALFORMED: HTTPStatus.BAD_REQUEST,
+    CallbackOutcome.REPLAYED: HTTPStatus.BAD_REQUEST,
     CallbackOutcome.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     CallbackOutcome.INCOMPLETE: HTTPStatus.REQUEST_TIMEOUT,
     CallbackOutcome.UNKNOWN_TARGET: HTTPStatus.NOT_FOUND,
     CallbackOutcome.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
     CallbackOutcome.STORAGE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    CallbackOutcome.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
 _EMPTY: Final = (b"content-length", b"0")
 _CLOSE: Final = (b"connection", b"close")  # the rest of the request is not read
+_ALLOWED: Final = "POST"
+_ALLOWED_WITH_QUERIES: Final = "GET, POST"
 _HEADERS: Final[Mapping[HTTPStatus, Sequence[tuple[bytes, bytes]]]] = {
     HTTPStatus.NO_CONTENT: (),  # RFC 9110 section 8.6
     HTTPStatus.BAD_REQUEST: (_EMPTY,),
     HTTPStatus.FORBIDDEN: (_EMPTY,),
     HTTPStatus.NOT_FOUND: (_EMPTY, _CLOSE),
-    HTTPStatus.METHOD_NOT_ALLOWED: (_EMPTY, _CLOSE, (b"allow", b"POST")),
+    HTTPStatus.METHOD_NOT_ALLOWED: (_EMPTY, _CLOSE),
     HTTPStatus.REQUEST_TIMEOUT: (_EMPTY, _CLOSE),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (_EMPTY, _CLOSE),
+    HTTPStatus.INTERNAL_SERVER_ERROR: (_EMPTY,),
     HTTPStatus.SERVICE_UNAVAILABLE: (_EMPTY, (b"retry-after", b"5")),
 }
 
@@ -101,25 +107,34 @@ class PublicSite:
             await self._clock(scope, receive, send)
             return
         status = await self._answer(scope, receive)
-        await send({"type": "http.response.start", "status": status.value, "headers": _HEADERS[status]})
+        headers = _HEADERS[status]
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            headers = (*headers, (b"allow", self._allowed(scope["path"]).encode()))
+        await send({"type": "http.response.start", "status": status.value, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
     async def _answer(self, scope: Scope, receive: Receive) -> HTTPStatus:
         path: str = scope["path"]
         if not path.startswith(_PREFIX):
             return HTTPStatus.NOT_FOUND
-        if scope["method"] not in ("POST", "GET"):
+        if scope["method"] not in _ALLOWED_WITH_QUERIES.split(", "):
             return HTTPStatus.METHOD_NOT_ALLOWED
         target = path[len(_PREFIX) :]
         client = self._clients().get(target)
         if client is None:
             self._meters.callback("", CallbackOutcome.UNKNOWN_TARGET)  # its name comes from outside: no label
             return HTTPStatus.NOT_FOUND
-        if scope["method"] == "GET" and not _takes_queries(client):
+        if scope["method"] not in self._allowed(path).split(", "):
             return HTTPStatus.METHOD_NOT_ALLOWED
         outcome = await self._take(target, client, scope, receive)
         self._meters.callback(target, outcome)
         return _STATUS[outcome]
+
+    def _allowed(self, path: str) -> str:
+        """Return the methods that a path takes, in the words of the header."""
+        client: object = self._clients().get(path[len(_PREFIX) :])
+        takes_queries = isinstance(client, QueryCallbackClient) and client.takes_queries
+        return _ALLOWED_WITH_QUERIES if takes_queries else _ALLOWED
 
     async def _take(self, target: str, client: CallbackClient, scope: Scope, receive: Receive) -> CallbackOutcome:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -135,8 +150,6 @@ class PublicSite:
         receipts = await self._read(client, callback)
         if isinstance(receipts, CallbackOutcome):
             return receipts
-        if isinstance(receipts, Defect):
-            return CallbackOutcome.MALFORMED
         if client.forward_to is not None:  # whatever becomes of it here, the application is to have it
             self._forwarder.send(
                 target,
@@ -156,26 +169,34 @@ class PublicSite:
                 return CallbackOutcome.STORAGE_UNAVAILABLE
         return CallbackOutcome.ACCEPTED if receipts else CallbackOutcome.IGNORED
 
-    async def _read(self, client: CallbackClient, callback: Callback) -> Sequence[Receipt] | CallbackOutcome | Defect:
+    async def _read(self, client: CallbackClient, callback: Callback) -> Sequence[Receipt] | CallbackOutcome:
         """Return what a post says; one for which somebody else has to be asked must not keep the others waiting."""
-
-        def read() -> Sequence[Receipt] | CallbackOutcome | Defect:
-            return contained(lambda: _read(client, callback))
-
-        if isinstance(client, AskingCallbackClient) and contained(lambda: client.has_to_ask(callback)):
-            return await anyio.to_thread.run_sync(read, limiter=self._askers)
-        return read()
+        if isinstance(client, AskingCallbackClient) and contained(lambda: _has_to_ask(client, callback)):
+            return await anyio.to_thread.run_sync(lambda: _read(client, callback), limiter=self._askers)
+        return _read(client, callback)
 
 
-def _takes_queries(client: CallbackClient) -> bool:
-    return isinstance(client, QueryCallbackClient) and client.takes_queries
+def _has_to_ask(client: AskingCallbackClient, callback: Callback) -> bool:
+    try:
+        return client.has_to_ask(callback)
+    except ProviderError:
+        return True  # it will say so when it is read
 
 
 def _read(client: CallbackClient, callback: Callback) -> Sequence[Receipt] | CallbackOutcome:
-    try:
-        return client.read_callback(callback)
-    except CallbackRefusedError as refusal:
-        return refusal.outcome
+    """Return what a post says, or what came of it. Raises nothing."""
+
+    def read() -> Sequence[Receipt] | CallbackOutcome:
+        try:
+            return client.read_callback(callback)
+        except CallbackRefusedError as refusal:
+            return refusal.outcome
+        except ProviderError as error:
+            _log.error("callback cannot be read", extra={"reason": error.reason.value})
+            return CallbackOutcome.INTERNAL
+
+    found = contained(read)
+    return CallbackOutcome.INTERNAL if isinstance(found, Defect) else found
 
 
 @contextmanager

@@ -277,7 +277,7 @@ def _route_views(config: Config, snapshot: Snapshot) -> Iterator[RouteView]:
 
 def _route_state(judged: CountryReadiness) -> State:
     """Return how bad it is, as the alerts see it: one that is left of several, at most, is bad."""
-    possible = len(judged.providers) - judged.count(Usability.UNUSABLE)
+    possible = judged.count(Usability.USABLE) + judged.count(Usability.UNKNOWN)
     if possible == 0 or (possible == 1 and len(judged.providers) > 1):
         return State.FAIL
     return State.PASS if judged.count(Usability.USABLE) else State.WAITING

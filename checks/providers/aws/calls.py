@@ -162,7 +162,10 @@ def _value(element: ElementTree.Element, depth: int) -> Any:
         raise BadResponseError("the answer is too deep")
     inner = [(_tag(child), _value(child, depth - 1)) for child in element]
     if all(tag == "entry" and isinstance(value, dict) for tag, value in inner):  # a map: SNS writes it so
-        return {value.get("key", ""): value.get("value", "") for _, value in inner}
+        entries = [(value.get("key", ""), value.get("value", "")) for _, value in inner]
+        if not all(isinstance(key, str) for key, _ in entries):
+            raise BadResponseError("the answer has a map whose key is no text")
+        return dict(entries)
     return dict(inner)
 
 

@@ -98,6 +98,14 @@ class AwsSettings(ProviderSettings):
             raise PydanticCustomError("callbacks", words)
         return self
 
+    def silence(self) -> str | None:
+        """Return what is missing for events of a canary: they are all that AWS tells of it."""
+        if self.sends_with == "sns":
+            return "sns tells of no message"
+        if self.callbacks is None or self.configuration_set is None:
+            return "AWS tells of it by events alone, which need callbacks and a configuration_set"
+        return None
+
     def identity(self) -> Mapping[Identifier, frozenset[Secret]]:
         """Return the id of the access key."""
         return {} if self.access_key_id is None else {Identifier.KEY: frozenset({Secret(self.access_key_id)})}

@@ -3,8 +3,7 @@
 import hmac
 import json
 import secrets
-from base64 import b64decode, b64encode
-from binascii import Error as BinasciiError
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -18,8 +17,9 @@ from ..causes import Codes
 from ..fields import Fields
 from ..json_api import JsonApi
 from ..observer import Observer
-from .settings import AuthKind, AuthSettings, Encoding, HttpJsonSettings, KeyEncoding, RequestSettings
-from .templates import Value, encode_for_path, fill_body
+from .settings import SIGNATURE, AuthKind, AuthSettings, HttpJsonSettings, RequestSettings, fits_a_header
+from .signing import Encoding, decode_key
+from .templates import Value, encode_for_path, fill_body, templates_in
 
 _EARLY_SECONDS: Final = 60.0  # before its end a token is replaced
 _LIFETIME_SECONDS: Final = 300.0  # of a token that does not tell
@@ -44,7 +44,10 @@ class Requests:
         self._settings = settings
         self._auth = settings.auth
         self._base = settings.base_url or ""
-        self._secrets = {name: secret.reveal() for name, secret in settings.credentials.items()}
+        self._secrets = settings.revealed()
+        self._key = b""  # of hmac
+        if self._auth.key is not None:
+            self._key = decode_key(self._auth.key.fill(self._secrets, "UTC"), self._auth.key_encoding)
         self._tokens = None
         if self._auth.kind is AuthKind.OAUTH:
             self._tokens = _Tokens(self._auth, settings, self._secrets, observer)
@@ -99,14 +102,24 @@ class Requests:
             added = {name: each.fill({**known, **signed}, zone) for name, each in auth.params.items()}
             asked = "&".join(part for part in (asked, urlencode(added)) if part)
         headers |= self._authorization(known, zone)
-        if not all(_fits_a_header(value) for value in headers.values()):
-            raise ProviderError(Reason.CREDENTIALS_REJECTED, "a header cannot hold a credential: odd signs are in it")
+        if not all(fits_a_header(value) for value in headers.values()):
+            raise self._odd_header(request, values)
         return Filled(
             method=request.method,
             url=f"https://{urlsplit(self._base).netloc}{path}{'?' if asked else ''}{asked}",
             headers=headers,
             body=body,
         )
+
+    def _odd_header(self, request: RequestSettings, values: Mapping[str, Value]) -> ProviderError:
+        """Return the error of a request with a header that cannot hold what was filled in."""
+        filled = {name for each in templates_in((self._settings.headers, request.headers)) for name in each.names}
+        odd = {name for name in filled & values.keys() if not fits_a_header(str(values[name]))}
+        if not odd:
+            return ProviderError(Reason.CREDENTIALS_REJECTED, "a header cannot hold a credential: odd signs are in it")
+        if "id" in odd:
+            return BadResponseError("an id of the provider cannot stand in a header")
+        return ProviderError(Reason.INTERNAL, f"a header cannot hold {', '.join(sorted(odd))}: odd signs are in it")
 
     def _authorization(self, known: Mapping[str, Value], zone: str) -> Mapping[str, str]:
         auth = self._auth
@@ -122,7 +135,7 @@ class Requests:
     def _signature(self, method: str, path: str, query: str, body: bytes, now: float) -> Mapping[str, str]:
         """Return the signature of a request, and what it was made of that the provider has to know."""
         auth, zone = self._auth, self._settings.times.timezone
-        if auth.key is None or auth.string_to_sign is None:
+        if auth.string_to_sign is None:
             return {}
         signed = {
             "method": method,
@@ -134,29 +147,8 @@ class Requests:
             "nonce": secrets.token_hex(16),
         }
         text = auth.string_to_sign.fill({**self._secrets, **signed}, zone)
-        key = auth.key.fill(self._secrets, zone)
-        return {**signed, "signature": sign(text.encode("latin-1", "replace"), key, auth)}
-
-
-def _fits_a_header(value: str) -> bool:
-    """Return whether a header can hold a value: Latin-1 (RFC 9110 section 5.5), in one line."""
-    return value.isprintable() and all(ord(each) < 256 for each in value)
-
-
-def sign(text: bytes, key: str, how: AuthSettings) -> str:
-    """Return the signature of a text. Raises ProviderError for a key that is not written as it should be."""
-    digest = hmac.digest(decode_key(key, how.key_encoding), text, how.algorithm)
-    return digest.hex() if how.encoding is Encoding.HEX else b64encode(digest).decode()
-
-
-def decode_key(key: str, encoding: KeyEncoding) -> bytes:
-    """Return the bytes of a key. Raises ProviderError for one that is not written as it should be."""
-    try:
-        if encoding is KeyEncoding.HEX:
-            return bytes.fromhex(key)
-        return b64decode(key, validate=True) if encoding is KeyEncoding.BASE64 else key.encode()
-    except (BinasciiError, ValueError):
-        raise ProviderError(Reason.CREDENTIALS_REJECTED, f"the key that signs is not {encoding}") from None
+        digest = hmac.digest(self._key, text.encode("latin-1", "replace"), auth.algorithm)
+        return {**signed, SIGNATURE: digest.hex() if auth.encoding is Encoding.HEX else b64encode(digest).decode()}
 
 
 class _Tokens:
@@ -180,7 +172,7 @@ class _Tokens:
             _TokenWay(self._url, settings.timeout, settings.max_requests_per_second),
             codes=codes,
             code_of=_code_of_a_token_error,
-            public_only=settings.public_only,
+            public_only=settings.public_only(self._url),
             observer=observer,
         )
 

@@ -29,6 +29,7 @@ from .webhook import Webhook
 
 T = TypeVar("T")
 
+_MOST_TEXT_BYTES: Final = 4096  # of an answer that is no JSON: a regular expression may be slow on more
 _UNNAMED: Final = "unnamed"  # the code of a refusal that tells none
 
 
@@ -52,7 +53,7 @@ class HttpJsonClient:
             settings,
             codes=codes_of(settings.error.reasons),
             code_of=self._code_of_a_refusal,
-            public_only=settings.public_only,
+            public_only=settings.public_only(settings.base_url or ""),
             observer=observer,
         )
         self._requests = Requests(settings, observer=observer)
@@ -314,7 +315,7 @@ def _decoder(endpoint: EndpointSettings) -> Any:
         try:
             if pattern is None:
                 return _Heard(reply.status, reply.json())
-            match = pattern.search(reply.body.decode("utf-8", "replace"))
+            match = pattern.search(reply.body[:_MOST_TEXT_BYTES].decode("utf-8", "replace"))
             if match is None:
                 raise BadResponseError("the answer is not the text that was expected")
             return _Heard(reply.status, match.groupdict())

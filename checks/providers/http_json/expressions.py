@@ -1,10 +1,11 @@
 """Expressions in JMESPath (jmespath.org) with a few functions more: compiled when the configuration is read."""
 
 import difflib
+import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Final, NamedTuple
 
 from jmespath import Options
 from jmespath.exceptions import JMESPathError, LexerError, ParseError
@@ -71,10 +72,25 @@ _TABLE: Final[Mapping[str, Any]] = _OurFunctions.FUNCTION_TABLE
 FUNCTIONS: Final = tuple(sorted(_TABLE))
 """All functions that an expression may call."""
 
-OWN_FUNCTIONS: Final[Mapping[str, str]] = {
-    name: str(row["function"].__doc__) for name, row in sorted(_TABLE.items()) if name not in Functions.FUNCTION_TABLE
-}
-"""Those that are not of JMESPath, with what they return."""
+
+class Function(NamedTuple):
+    """A function that is not of JMESPath."""
+
+    name: str
+    arguments: Sequence[tuple[str, Sequence[str]]]  # each with the types that it may have; none for any
+    gives: str  # in words
+
+
+def _describe(name: str, row: Mapping[str, Any]) -> Function:
+    _self, *names = inspect.signature(row["function"]).parameters
+    types = [argument["types"] for argument in row["signature"]]
+    return Function(name, list(zip(names, types, strict=True)), row["function"].__doc__.removeprefix("Return "))
+
+
+OWN_FUNCTIONS: Final = tuple(
+    _describe(name, row) for name, row in sorted(_TABLE.items()) if name not in Functions.FUNCTION_TABLE
+)
+"""Those that are not of JMESPath."""
 
 
 class ExpressionError(ValueError):
@@ -144,7 +160,8 @@ def _calls(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if node["type"] == "function_expression":
         yield node
     for child in node.get("children", ()):
-        yield from _calls(child)
+        if isinstance(child, Mapping):  # those of a slice are numbers
+            yield from _calls(child)
 
 
 def _check_call(text: str, call: Mapping[str, Any]) -> None:

@@ -32,8 +32,8 @@ class Paging:
     def __init__(self, settings: PagingSettings, whole: HttpJsonSettings) -> None:
         self._settings = settings
         self._base = whole.base_url or ""
-        self._secrets = [secret.reveal() for secret in whole.credentials.values()]
-        self._auth_params = set(whole.auth.params) if whole.auth.kind is AuthKind.QUERY else set()
+        self._secrets = list(whole.revealed().values())
+        self._auth_params = set(whole.auth.params) if whole.auth.kind in (AuthKind.QUERY, AuthKind.HMAC) else set()
         self.patterns: Final = _PATTERNS[settings.kind]
 
     def params(self, cursor: Cursor) -> Mapping[str, str]:
@@ -114,10 +114,15 @@ class Paging:
         path = parts.path
         if base.path and path.startswith(f"{base.path}/"):
             path = path.removeprefix(base.path)
+        elif base.path and parts.netloc:
+            raise BadResponseError("the next page of the message log is not below base_url")
         if not path.startswith("/") or ".." in path.split("/"):
             raise BadResponseError("the next page of the message log has no name")
         query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in self._auth_params]
-        link = f"{path}?{urlencode(query)}" if query else path
+        try:
+            link = f"{path}?{urlencode(query)}" if query else path
+        except UnicodeEncodeError:
+            raise BadResponseError("the next page of the message log has no name") from None
         if any(secret in link or secret in dict(query).values() for secret in self._secrets):
             raise BadResponseError("the next page of the message log would show a secret")
         return link

@@ -1,14 +1,16 @@
 """What a configuration says of a provider that is described by it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, WithJsonSchema, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from ...addresses import is_loopback, is_public
 from ...callbacks import CallbackClient
 from ...clients import (
     AccountClient,
@@ -37,7 +39,17 @@ from ..causes import CauseOrReason
 from ..posts import ForwardSettings
 from .expressions import ExpressionSetting
 from .presets import with_preset
-from .templates import BodySetting, Template, TemplateSetting, names_in
+from .signing import Digest, Encoding, KeyEncoding, decode_key
+from .templates import (
+    NUMBER_FORM,
+    BodySetting,
+    CredentialTemplateSetting,
+    Template,
+    TemplateSetting,
+    hidden_in,
+    names_in,
+    templates_in,
+)
 from .times import TimeSettings
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
@@ -50,6 +62,16 @@ def _key(value: Any) -> Any:
         raise PydanticCustomError("key", "must be a word of the provider, in quotes")
     return value.strip().lower()
 
+
+def _header(value: Any) -> Any:
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+        raise PydanticCustomError("header", "must be the name of a header, such as X-Api-Key")
+    return value
+
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)  # RFC 9110 section 5.6.2
+
+HeaderName = Annotated[str, BeforeValidator(_header)]
 
 Word = Annotated[str, BeforeValidator(_key)]
 """A word or a code of the provider, in small letters: numbers or text in the file."""
@@ -82,30 +104,6 @@ class AuthKind(StrEnum):
     OAUTH = "oauth2_client_credentials"
 
 
-class Encoding(StrEnum):
-    """How bytes are written."""
-
-    HEX = "hex"
-    BASE64 = "base64"
-
-
-class KeyEncoding(StrEnum):
-    """What a key is as it is given."""
-
-    TEXT = "text"
-    HEX = "hex"
-    BASE64 = "base64"
-
-
-class Digest(StrEnum):
-    """What a signature is made with."""
-
-    MD5 = "md5"
-    SHA1 = "sha1"
-    SHA256 = "sha256"
-    SHA512 = "sha512"
-
-
 _OF_KIND: Final[Mapping[AuthKind, tuple[str, ...]]] = {
     AuthKind.NONE: (),
     AuthKind.BASIC: ("username", "password"),
@@ -127,29 +125,35 @@ _MAY: Final[Mapping[AuthKind, tuple[str, ...]]] = {
 OF_A_SIGNATURE: Final = ("method", "path", "query", "body", "body_sha256", "timestamp", "nonce")
 
 
+_MUST_NAME: Final = "must name a credential, such as {api_key}: no secret is written into the file"
+
+SIGNATURE: Final = "signature"
+"""The name of what is made with the key, which itself is not signed."""
+
+
 class AuthSettings(Settings):
     """How a request shows who asks. Its texts name credentials, such as {api_key}."""
 
     kind: AuthKind = Field(AuthKind.NONE, description=f"one of: {', '.join(AuthKind)}")
-    username: TemplateSetting | None = Field(None, description="of basic")
-    password: TemplateSetting | None = Field(None, description="of basic")
-    token: TemplateSetting | None = Field(None, description="of bearer")
-    headers: dict[str, TemplateSetting] = Field(
+    username: CredentialTemplateSetting | None = Field(None, description="of basic")
+    password: CredentialTemplateSetting | None = Field(None, description="of basic")
+    token: CredentialTemplateSetting | None = Field(None, description="of bearer")
+    headers: dict[HeaderName, CredentialTemplateSetting] = Field(
         default_factory=dict, description="of header; of hmac, where {signature}, {timestamp} and {nonce} may stand"
     )
-    params: dict[str, TemplateSetting] = Field(
+    params: dict[str, CredentialTemplateSetting] = Field(
         default_factory=dict, description="of query and form: fields that are added; of hmac: added to the query"
     )
-    key: TemplateSetting | None = Field(None, description="of hmac: what signs")
+    key: CredentialTemplateSetting | None = Field(None, description="of hmac: what signs")
     key_encoding: KeyEncoding = Field(KeyEncoding.TEXT, description="of hmac: how the key is given")
     algorithm: Digest = Field(Digest.SHA256, description="of hmac")
-    string_to_sign: TemplateSetting | None = Field(
+    string_to_sign: CredentialTemplateSetting | None = Field(
         None, description=f"of hmac; in it may stand {', '.join(f'{{{name}}}' for name in OF_A_SIGNATURE)}"
     )
     encoding: Encoding = Field(Encoding.HEX, description="of hmac: how the signature is written")
     token_url: PlainUrl | None = Field(None, description="of oauth2_client_credentials")
-    client_id: TemplateSetting | None = Field(None, description="of oauth2_client_credentials")
-    client_secret: TemplateSetting | None = Field(None, description="of oauth2_client_credentials")
+    client_id: CredentialTemplateSetting | None = Field(None, description="of oauth2_client_credentials")
+    client_secret: CredentialTemplateSetting | None = Field(None, description="of oauth2_client_credentials")
     scope: str | None = Field(None, description="of oauth2_client_credentials, where it is wanted")
 
     @model_validator(mode="after")
@@ -164,14 +168,32 @@ class AuthSettings(Settings):
         odd = sorted(given - {"kind", *needed, *_MAY.get(self.kind, ())})
         if odd:
             raise PydanticCustomError("auth", f"{self.kind} has no {', '.join(odd)}")
+        fixed = [name for name in ("password", "token", "key", "client_secret") if _is_fixed(getattr(self, name))]
+        if self.kind in (AuthKind.HEADER, AuthKind.QUERY, AuthKind.FORM):
+            fixed += [
+                f"{name}.{key}" for name in needed for key, each in getattr(self, name).items() if _is_fixed(each)
+            ]
+        if fixed:
+            raise PydanticCustomError("auth", "{what}", {"what": f"{', '.join(fixed)} {_MUST_NAME}"})
         return self
 
     def names(self) -> frozenset[str]:
         """Return the names of credentials that its texts need."""
         texts = (self.username, self.password, self.token, self.key, self.client_id, self.client_secret)
-        named = names_in(tuple(each for each in texts if each is not None)) | names_in(self.headers)
-        named |= names_in(self.params) | names_in(self.string_to_sign or Template(""))
-        return named - {*OF_A_SIGNATURE, "signature"} if self.kind is AuthKind.HMAC else named
+        of_all = names_in(tuple(each for each in texts if each is not None))
+        made, signed = names_in((self.headers, self.params)), names_in(self.string_to_sign)
+        if self.kind is AuthKind.HMAC:
+            made, signed = made - {*OF_A_SIGNATURE, SIGNATURE}, signed - {*OF_A_SIGNATURE}
+        return of_all | made | signed
+
+    def hidden(self) -> Iterator[str]:
+        """Yield what stands in its texts itself and may be a secret."""
+        for name in type(self).model_fields:
+            yield from hidden_in(getattr(self, name))
+
+
+def _is_fixed(text: Template | None) -> bool:
+    return text is not None and not text.names
 
 
 class Method(StrEnum):
@@ -191,7 +213,7 @@ class RequestSettings(Settings):
     body: BodySetting | None = Field(
         None, description='a body of JSON; "{validity_seconds:number}" stands for a number instead of a text'
     )
-    headers: dict[str, TemplateSetting] = Field(default_factory=dict, description="headers")
+    headers: dict[HeaderName, TemplateSetting] = Field(default_factory=dict, description="headers")
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -207,7 +229,11 @@ class RequestSettings(Settings):
 
     def names(self) -> frozenset[str]:
         """Return the names of all that its texts need."""
-        return names_in((self.path, self.query, self.form, self.headers, {} if self.body is None else self.body))
+        return names_in(self.texts())
+
+    def texts(self) -> Any:
+        """Return all that may have places, for ``names_in`` and ``templates_in``."""
+        return (self.path, self.query, self.form, self.headers, self.body)
 
 
 class RefusalSettings(Settings):
@@ -394,12 +420,21 @@ _VERIFY_NEEDS: Final[Mapping[VerifyKind, tuple[str, ...]]] = {
 }
 
 
+_WIDEST: Final = ((IPv4Network, 8), (IPv6Network, 16))
+"""Each kind of network, and the fewest bits that those of one vendor have in common."""
+
+_SHORTEST_URL_SECRET: Final = 32  # letters: who finds it needs an address of the vendor's alone
+
+
 def _network(value: Any) -> Any:
-    for kind in (IPv4Network, IPv6Network):
+    for kind, fewest in _WIDEST:
         try:
-            return kind(value)
+            network = kind(value)
         except ValueError:
             continue
+        if network.prefixlen < fewest:
+            raise PydanticCustomError("network", "must be no wider than /{fewest}", {"fewest": fewest})
+        return network
     raise PydanticCustomError("network", 'must be addresses such as "192.0.2.0/24"')
 
 
@@ -430,15 +465,20 @@ class VerifySettings(Settings):
         validate_default=True,
         description=f"of hmac; in it may stand {', '.join(f'{{{name}}}' for name in OF_A_POST)}",
     )
-    header: str | None = Field(None, description="of hmac: the header with the signature; of token: that with it")
-    timestamp_header: str | None = Field(None, description="of hmac: the header with the signed Unix time")
+    header: HeaderName | None = Field(
+        None, description="of hmac: the header with the signature; of token: that with it"
+    )
+    timestamp_header: HeaderName | None = Field(None, description="of hmac: the header with the signed Unix time")
     max_age: Annotated[Seconds, between("10s", "1d")] = Field(300.0, description="an older timestamp is refused")
     username: SecretSetting | None = Field(None, description="of basic")
     password: SecretSetting | None = Field(None, description="of basic")
-    token: SecretSetting | None = Field(None, description="of token and ip: the secret")
+    token: SecretSetting | None = Field(None, description="of token and ip: the secret; of ip at least 32 characters")
     param: str | None = Field(None, description="of ip: the parameter of the URL with the secret")
-    networks: tuple[Network, ...] = Field((), description="addresses that may post; of ip needed, of others a bar more")
-    address_header: str | None = Field(
+    networks: tuple[Network, ...] = Field(
+        (),
+        description="addresses that may post, none wider than /8, or /16 of IPv6; of ip needed, of others a bar more",
+    )
+    address_header: HeaderName | None = Field(
         None, description="where a proxy of yours stands before: its header whose last address is the sender's"
     )
 
@@ -447,13 +487,21 @@ class VerifySettings(Settings):
         missing = [name for name in _VERIFY_NEEDS[self.kind] if not getattr(self, name)]
         if missing:
             raise PydanticCustomError("verify", f"{self.kind} needs {', '.join(missing)}")
+        in_url = self.token if self.kind is VerifyKind.IP else None
+        if in_url is not None and len(in_url.reveal()) < _SHORTEST_URL_SECRET:
+            raise PydanticCustomError("verify", f"token of ip must have at least {_SHORTEST_URL_SECRET} characters")
         names = self.string_to_sign.names
-        if not names <= set(OF_A_POST):
-            raise PydanticCustomError("verify", f"string_to_sign may name {', '.join(OF_A_POST)}")
+        if not names <= set(OF_A_POST) or any(form is not None for _, form in self.string_to_sign.places):
+            raise PydanticCustomError("verify", f"string_to_sign may name {', '.join(OF_A_POST)}, as they are")
         if "timestamp" in names and self.timestamp_header is None:
             raise PydanticCustomError("verify", "a signed timestamp needs timestamp_header")
         if self.timestamp_header is not None and "timestamp" not in names:
             raise PydanticCustomError("verify", "a timestamp that is not signed proves nothing")
+        if self.key is not None:
+            try:
+                decode_key(self.key.reveal(), self.key_encoding)
+            except ValueError as problem:
+                raise PydanticCustomError("verify", "{problem}", {"problem": str(problem)}) from None
         return self
 
 
@@ -474,6 +522,14 @@ class HttpJsonCallbackSettings(ForwardSettings):
     times: TimeSettings | None = Field(None, description="how it writes times; as in answers unless given")
     verify: VerifySettings = Field(description="how it is believed")
 
+    @model_validator(mode="after")
+    def _is_signed_as_a_whole(self) -> Self:
+        told = "query" if self.format is CallbackFormat.QUERY else "body"
+        if self.verify.kind is VerifyKind.HMAC and told not in self.verify.string_to_sign.names:
+            what = f"verify.string_to_sign must name {{{told}}}, which is what a callback of {self.format} says"
+            raise PydanticCustomError("callbacks", "{what}", {"what": what})
+        return self
+
 
 _GIVEN_TO: Final[Mapping[str, tuple[str, ...]]] = {
     "messages": ("from", "until"),
@@ -481,6 +537,24 @@ _GIVEN_TO: Final[Mapping[str, tuple[str, ...]]] = {
     "send": ("to", "to_digits", "sender", "sender_digits", "text", "validity_seconds", "validity_minutes"),
 }
 """What each endpoint gives to its request; all give the time."""
+
+_TIMES: Final = frozenset({"now", "from", "until"})
+_NUMBERS: Final = frozenset({"to_digits", "validity_seconds", "validity_minutes"})
+
+_TAKEN: Final = frozenset(
+    {"now", SIGNATURE, *OF_A_SIGNATURE, *(name for given in _GIVEN_TO.values() for name in given)}
+)
+"""What no credential can be called, for it stands for something else."""
+
+_DIGITS: Final = re.compile(r"\d{1,18}", re.ASCII)
+
+_SECRET_HEADER: Final = re.compile(r".*(authorization|cookie|key|token|secret|passw).*", re.IGNORECASE)
+_SECRET_FIELD: Final = re.compile(
+    r"(.*[_.-])?((api|auth|access|secret|private)[_.-]?(key|token)|password|passwd|pwd|psw|secret|token)", re.IGNORECASE
+)
+
+_Problem = tuple[str, str]
+"""Where it is, with dots between, and what it is, in words."""
 
 _CHECKS_OF: Final[Mapping[str, str]] = {
     "credentials": "credentials",
@@ -505,7 +579,7 @@ class HttpJsonSettings(ProviderSettings):
         default_factory=dict, description="secrets by a name, which texts of auth and requests give as {name}"
     )
     auth: AuthSettings = Field(default_factory=AuthSettings, description="how a request shows who asks")
-    headers: dict[str, TemplateSetting] = Field(default_factory=dict, description="headers of every request")
+    headers: dict[HeaderName, TemplateSetting] = Field(default_factory=dict, description="headers of every request")
     times: TimeSettings = Field(default_factory=TimeSettings, description="how the provider writes times")
     max_requests_per_second: Count = Field(
         5, ge=1, le=1000, description="no more than this many API calls begin in one second"
@@ -538,53 +612,112 @@ class HttpJsonSettings(ProviderSettings):
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
-        problems = "; ".join(self._problems())
-        if problems:
-            raise PydanticCustomError("http_json", "{problems}", {"problems": problems})
+        found = [
+            InitErrorDetails(
+                type=PydanticCustomError("http_json", "{words}", {"words": words}),
+                loc=tuple(where.split(".")),
+                input=None,
+            )
+            for where, words in self._problems()
+        ]
+        if found:  # each at its place, which pydantic keeps
+            raise ValidationError.from_exception_data("http_json", found, hide_input=True)
         return self
 
-    def _problems(self) -> Iterator[str]:
+    def _problems(self) -> Iterator[_Problem]:
         if self.base_url is None:
-            yield "base_url is required, or preset"
+            yield "base_url", "is required, or preset"
             return
         yield from self._problems_of_the_way()
         yield from self._problems_of_names()
+        yield from self._problems_of_secrets()
         ends = self.endpoints
         if not any(True for _ in ends.given()) and self.callbacks is None:
-            yield "endpoints needs at least one"
+            yield "endpoints", "needs at least one"
         if ends.messages is not None and ends.messages.fields.created_at is None:
-            yield "endpoints.messages.fields.created_at is required"
+            yield "endpoints.messages.fields.created_at", "is required"
         if ends.message is not None and ends.message.fields is None and ends.messages is None:
-            yield "endpoints.message.fields is required where there is no endpoints.messages"
+            yield "endpoints.message.fields", "is required where there is no endpoints.messages"
         if (ends.messages or ends.message or self.callbacks) and not self.statuses:
-            yield "statuses is required, for messages have a status"
+            yield "statuses", "is required, for messages have a status"
         paging = None if ends.messages is None else ends.messages.paging.kind
         if paging is PagingKind.TIMESTAMP and ends.messages is not None and not ends.messages.is_by_time:
-            yield "endpoints.messages.paging: timestamp needs {from} and {until} in the request"
+            yield "endpoints.messages.paging", "timestamp needs {from} and {until} in the request"
 
-    def _problems_of_the_way(self) -> Iterator[str]:
+    def _problems_of_the_way(self) -> Iterator[_Problem]:
         for name, url in (("base_url", self.base_url), ("auth.token_url", self.auth.token_url)):
             if url is None:
                 continue
-            if url.startswith("http:") and not is_loopback(url) and not self.allow_insecure:
-                yield f"{name} must use https; allow_insecure: true takes it as it is"
-            if not self.allow_private and _is_private(url):
-                yield f"{name} is an address of a private network; allow_private: true takes it as it is"
+            parts = urlsplit(url)
+            if parts.scheme != "https" and not is_loopback(parts.hostname or "") and not self.allow_insecure:
+                yield name, "must use https; allow_insecure: true takes it as it is"
+            if not self.allow_private and _is_private(parts.hostname or ""):
+                yield name, "is an address of a private network; allow_private: true takes it as it is"
 
-    def _problems_of_names(self) -> Iterator[str]:
+    def _problems_of_names(self) -> Iterator[_Problem]:
+        for name in sorted(self.credentials.keys() & _TAKEN):
+            yield f"credentials.{name}", f"must have another name: {{{name}}} stands for something else in requests"
+        for name in sorted(self.auth.names() - self.credentials.keys()):
+            yield f"credentials.{name}", "is required: auth names it"
         common = {*self.credentials, "now"}
-        places = [("auth", self.auth.names(), set(self.credentials)), ("headers", names_in(self.headers), common)]
+        places: list[tuple[str, Any, set[str]]] = [("headers", self.headers, common)]
         places += [
-            (f"endpoints.{name}.request", each.request.names(), {*common, *_GIVEN_TO.get(name, ())})
+            (f"endpoints.{name}.request", each.request.texts(), {*common, *_GIVEN_TO.get(name, ())})
             for name, each in self.endpoints.given()
         ]
-        for where, named, known in places:
-            for name in sorted(named - known):
-                if where == "auth" or (where == "headers" and not known):
-                    yield f"credentials.{name} is required: auth names it"
-                else:
-                    accepted = ", ".join(sorted(known))
-                    yield f"{where}: nothing is called {{{name}}}, must be a credential or one of: {accepted}"
+        for where, texts, known in places:
+            for name in sorted(names_in(texts) - known):
+                accepted = ", ".join(sorted(known))
+                yield where, f"nothing is called {{{name}}}, must be a credential or one of: {accepted}"
+        places.append(("auth", tuple(templates_in(tuple(dict(self.auth).values()))), set()))
+        for where, texts, _ in places:
+            for name, form in sorted({place for each in templates_in(texts) for place in each.places}, key=str):
+                yield from self._problems_of_a_form(where, name, form)
+
+    def _problems_of_a_form(self, where: str, name: str, form: str | None) -> Iterator[_Problem]:
+        secret = self.credentials.get(name)
+        if form is None:
+            return
+        if form != NUMBER_FORM:
+            if name not in _TIMES:
+                yield where, f"{{{name}:{form}}} must be {{{name}}}, for it is no time"
+        elif name in _TIMES:
+            yield where, f"{{{name}:{form}}} must have the form of a time, such as {{{name}:unix}}"
+        elif name not in _NUMBERS and not (secret is not None and _DIGITS.fullmatch(secret.reveal())):
+            yield where, f"{{{name}:{form}}} must be {{{name}}}, for it need not be a number"
+
+    def _problems_of_secrets(self) -> Iterator[_Problem]:
+        """Yield what is written into the file that ought to be a credential, and what of those cannot be used."""
+        headers: list[tuple[str, Mapping[str, Any]]] = [("headers", self.headers), ("auth.headers", self.auth.headers)]
+        fields: list[tuple[str, Mapping[str, Any]]] = [("auth.params", self.auth.params)]
+        for endpoint, each in self.endpoints.given():
+            where, request = f"endpoints.{endpoint}.request", each.request
+            headers.append((f"{where}.headers", request.headers))
+            fields += [(f"{where}.query", request.query), (f"{where}.form", request.form)]
+            fields.append((f"{where}.body", request.body or {}))
+        for named, pattern in ((headers, _SECRET_HEADER), (fields, _SECRET_FIELD)):
+            for where, texts in named:
+                for key, text in texts.items():
+                    if isinstance(text, Template) and _is_fixed(text) and text.text and pattern.fullmatch(key):
+                        yield f"{where}.{key}", _MUST_NAME
+        for where, texts in headers:
+            for key, text in texts.items():
+                if not all(fits_a_header(literal) for literal in text.literals):
+                    yield f"{where}.{key}", "must be in one line, of letters that a header can hold"
+        auth = self.auth
+        if auth.kind is AuthKind.HMAC and auth.key is not None and auth.key.names <= self.credentials.keys():
+            try:
+                decode_key(auth.key.fill(self.revealed(), "UTC"), auth.key_encoding)
+            except ValueError as problem:
+                yield "auth.key", str(problem)
+
+    def revealed(self) -> Mapping[str, str]:
+        """Return the credentials as requests need them."""
+        return {name: secret.reveal() for name, secret in self.credentials.items()}
+
+    def words(self) -> frozenset[str]:
+        """Return the words of the provider, in small letters, that its tables name."""
+        return frozenset({*self.statuses, *self.reasons, *self.error.reasons})
 
     def lacks(self, protocol: Asked) -> str | None:
         """Return the setting without which the client cannot do what a protocol asks; None when it can."""
@@ -608,10 +741,9 @@ class HttpJsonSettings(ProviderSettings):
             if each.min_interval is not None and name in _CHECKS_OF
         }
 
-    @property
-    def public_only(self) -> bool:
-        """Whether a host with an address that is not public is refused, whatever its name resolves to."""
-        return not (self.allow_private or is_loopback(self.base_url or ""))
+    def public_only(self, url: str) -> bool:
+        """Return whether only public addresses are connected to for a URL, whatever its host's name resolves to."""
+        return not (self.allow_private or is_loopback(urlsplit(url).hostname or ""))
 
 
 _NEEDED_BY: Final[Mapping[type, tuple[str, ...]]] = {
@@ -625,19 +757,13 @@ _NEEDED_BY: Final[Mapping[type, tuple[str, ...]]] = {
 }
 
 
-def is_loopback(url: str) -> bool:
-    """Return whether a URL is of this machine, as it is written."""
-    host = urlsplit(url).hostname or ""
-    return host == "localhost" or _address_is(host, "is_loopback") is True
-
-
-def _is_private(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return not is_loopback(url) and _address_is(host, "is_global") is False
-
-
-def _address_is(host: str, quality: str) -> bool | None:
+def _is_private(host: str) -> bool:
     try:
-        return bool(getattr(ip_address(host), quality))
-    except ValueError:
-        return None
+        return not is_loopback(host) and not is_public(host)
+    except ValueError:  # a name: where it leads is seen when it is asked
+        return False
+
+
+def fits_a_header(value: str) -> bool:
+    """Return whether a header can hold a value: Latin-1 (RFC 9110 section 5.5), in one line."""
+    return value.isprintable() and all(ord(each) < 256 for each in value)

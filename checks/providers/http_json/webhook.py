@@ -14,9 +14,9 @@ from ...messages import Receipt, Source
 from ...secret import Secret
 from ..posts import parse_form, refuse_replay
 from ..rows import Receipts
-from .asking import decode_key
 from .reading import RowReader, UnknownStatusError
-from .settings import CallbackFormat, Encoding, HttpJsonCallbackSettings, VerifyKind, VerifySettings
+from .settings import CallbackFormat, HttpJsonCallbackSettings, VerifyKind, VerifySettings
+from .signing import Encoding, decode_key
 
 _MOST_ROWS: Final = 1000
 _AUTHORIZATION: Final = "authorization"
@@ -28,6 +28,7 @@ class Webhook:
     def __init__(self, settings: HttpJsonCallbackSettings, reader: RowReader, receipts: Receipts) -> None:
         self._settings = settings
         self._verify = settings.verify
+        self._key = decode_key(_revealed(self._verify.key), self._verify.key_encoding)
         self._reader = reader
         self._receipts = receipts
 
@@ -45,7 +46,7 @@ class Webhook:
         message counts once for each status.
         """
         _refuse_strangers(callback, self._verify)
-        _refuse_forged(callback, self._verify)
+        _refuse_forged(callback, self._verify, self._key)
         try:
             found = self._settings.items.find(_payload(callback, self._settings.format))
             rows = found if isinstance(found, list) else [found]
@@ -94,11 +95,11 @@ def _refuse_strangers(callback: Callback, verify: VerifySettings) -> None:
         raise CallbackRefusedError(CallbackOutcome.BAD_SIGNATURE)
 
 
-def _refuse_forged(callback: Callback, verify: VerifySettings) -> None:
+def _refuse_forged(callback: Callback, verify: VerifySettings, key: bytes) -> None:
     """Raise CallbackRefusedError for a post that does not show what a genuine one does."""
     match verify.kind:
         case VerifyKind.HMAC:
-            _refuse_unsigned(callback, verify)
+            _refuse_unsigned(callback, verify, key)
         case VerifyKind.BASIC:
             scheme, _, value = callback.headers.get(_AUTHORIZATION, "").partition(" ")
             if scheme.lower() != "basic":
@@ -120,7 +121,7 @@ def _refuse_other(given: str, expected: str) -> None:
         raise CallbackRefusedError(CallbackOutcome.BAD_SIGNATURE)
 
 
-def _refuse_unsigned(callback: Callback, verify: VerifySettings) -> None:
+def _refuse_unsigned(callback: Callback, verify: VerifySettings, key: bytes) -> None:
     given = callback.headers.get((verify.header or "").lower(), "")
     if not given:
         raise CallbackRefusedError(CallbackOutcome.UNSIGNED)
@@ -131,7 +132,6 @@ def _refuse_unsigned(callback: Callback, verify: VerifySettings) -> None:
             raise CallbackRefusedError(CallbackOutcome.MALFORMED)
     told = {"body": callback.body.decode("latin-1"), "query": callback.query, "timestamp": timestamp}
     text = verify.string_to_sign.fill(told, "UTC").encode("latin-1", "replace")
-    key = decode_key(_revealed(verify.key), verify.key_encoding)
     try:
         written = given.removeprefix(verify.prefix)
         shown = bytes.fromhex(written) if verify.encoding is Encoding.HEX else b64decode(written, validate=True)

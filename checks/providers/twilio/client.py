@@ -369,7 +369,8 @@ class TwilioClient:
         following = bookmark_of(page.next_page_uri, self._log_path)
         if following is not None and following == resume:
             raise BadResponseError("Twilio's message log pages in a circle")
-        return LogPage(receipts=page.receipts, resume=following, reached=page.reached, at=clock_of(reply.headers))
+        at = clock_of(reply.headers, now=self._now().timestamp())
+        return LogPage(receipts=page.receipts, resume=following, reached=page.reached, at=at)
 
     def _ask_log(self, query: str, *, body_limit_bytes: int = BODY_LIMIT_BYTES, yields: bool = False) -> Reply:
         """Ask for a page of the log, past the SDK: its message objects cost more than all our work on them."""
