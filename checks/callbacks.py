@@ -22,6 +22,7 @@ class CallbackOutcome(StrEnum):
     UNKNOWN_TARGET = "unknown_target"
     OVERLOADED = "overloaded"  # more than the database can take
     STORAGE_UNAVAILABLE = "storage_unavailable"
+    STANDBY = "standby"  # another of several exporters takes posts
 
 
 class CallbackRefusedError(Exception):

@@ -36,11 +36,14 @@ from checks.targets import SECTIONS
 from . import documents
 from .alerting import AlertmanagerSettings, delivery_warnings
 from .documents import DocumentError
+from .shard import Shard
+from .storage_settings import StorageSettings
 from .wording import (
     hint,
     kind_of,
     known_names,
     location_of,
+    one_line,
     one_of,
     shown,
     words_of,
@@ -52,7 +55,8 @@ _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
 _CHECKS: Final = "checks"
 _DIAGNOSE: Final = "diagnose"
 _ALERTMANAGER: Final = "alertmanager"
-_KNOWN: Final = tuple(sorted((*SECTIONS, _CHECKS, _DIAGNOSE, _ALERTMANAGER)))
+_STORAGE: Final = "storage"
+_KNOWN: Final = tuple(sorted((*SECTIONS, _CHECKS, _DIAGNOSE, _ALERTMANAGER, _STORAGE)))
 _MAX_NAME: Final = 64
 
 _S = TypeVar("_S", bound=Settings)
@@ -62,7 +66,7 @@ class ConfigError(Exception):
     """The configuration cannot be used; ``problems`` holds one line for each thing that is wrong."""
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(map(one_line, problems))
         super().__init__("\n".join(self.problems))
 
 
@@ -120,6 +124,8 @@ class Config:
     checks: Mapping[str, ConfiguredCheck]
     diagnose: DiagnoseSettings = field(default_factory=DiagnoseSettings)
     alertmanager: AlertmanagerSettings = field(default_factory=AlertmanagerSettings)
+    storage: StorageSettings | None = None  # None: a file of this exporter's own
+    elsewhere: Mapping[str, ProviderIdentity] = field(default_factory=dict)  # of the providers of other shards
     warnings: tuple[str, ...] = ()
 
     @property
@@ -136,16 +142,17 @@ class Config:
 
     def identities(self) -> Mapping[str, ProviderIdentity]:
         """Return what each provider is known by: its account, its key and the senders that are checked."""
-        return {name: self._identity(name, settings) for name, settings in self.providers.items()}
-
-    def _identity(self, name: str, settings: ProviderSettings) -> ProviderIdentity:
-        senders = [
-            Secret(sender)
-            for check in self.checks.values()
-            if check.target == name and isinstance(check.settings, SendersSettings)
-            for sender in (*check.settings.numbers, *check.settings.messaging_services)
-        ]
-        return {**{what: frozenset[Secret]() for what in Identifier}, **settings.identity(), Identifier.SENDER: senders}
+        senders: dict[str, list[Secret]] = {}
+        for check in self.checks.values():
+            if isinstance(check.settings, SendersSettings):
+                numbers = (*check.settings.numbers, *check.settings.messaging_services)
+                senders.setdefault(check.target, []).extend(Secret(sender) for sender in numbers)
+        unknown = {what: frozenset[Secret]() for what in Identifier}
+        ours = {
+            name: {**unknown, **settings.identity(), Identifier.SENDER: senders.get(name, [])}
+            for name, settings in self.providers.items()
+        }
+        return {**self.elsewhere, **ours}
 
     def detectors(self) -> Mapping[str, DetectorSettings]:
         """Return how operator faults are looked for, by target."""
@@ -182,10 +189,13 @@ def load(path: Path) -> Config:
     checks = _load_checks(_section(document, _CHECKS, problems), resolve, problems)
     diagnose = _load_part(DiagnoseSettings, _DIAGNOSE, document, resolve, problems)
     alertmanager = _load_part(AlertmanagerSettings, _ALERTMANAGER, document, resolve, problems)
+    storage = None
+    if document.get(_STORAGE) is not None:
+        storage = _load_part(StorageSettings, _STORAGE, document, resolve, problems)
     _check_references(document, problems)
     if problems.lines or diagnose is None or alertmanager is None:
         raise ConfigError(f"{path}: {line}" for line in sorted(problems.lines))
-    config = Config(targets=targets, checks=checks, diagnose=diagnose, alertmanager=alertmanager)
+    config = Config(targets=targets, checks=checks, diagnose=diagnose, alertmanager=alertmanager, storage=storage)
     used = {check.target for check in checks.values()}
     for name in sorted(targets.keys() - used):
         section_name = config.section_of(name)
@@ -200,6 +210,16 @@ def load(path: Path) -> Config:
         for words in delivery_warnings(alertmanager, path.parent, domains)
     ]
     return replace(config, warnings=tuple(sorted(warnings)))
+
+
+def for_shard(config: Config, shard: Shard) -> Config:
+    """Return the configuration with the targets of one shard and their checks alone."""
+    if shard.count == 1:
+        return config
+    targets = {name: settings for name, settings in config.targets.items() if shard.has(name)}
+    checks = {name: check for name, check in config.checks.items() if check.target in targets}
+    warnings = config.warnings if checks else (*config.warnings, f"--shard {shard}: no check looks at a target of it")
+    return replace(config, targets=targets, checks=checks, elsewhere=config.identities(), warnings=warnings)
 
 
 def for_one_run(config: Config, names: Iterable[str]) -> Config:
@@ -254,6 +274,7 @@ def masked(config: Config) -> str:
         },
         _DIAGNOSE: config.diagnose.model_dump(mode="json"),
         _ALERTMANAGER: config.alertmanager.model_dump(mode="json"),
+        **({} if config.storage is None else {_STORAGE: config.storage.model_dump(mode="json")}),
     }
     return documents.dump(document)
 
@@ -276,6 +297,7 @@ def schema() -> dict[str, Any]:
             _CHECKS: _named({name: kind.settings for name, kind in KINDS.items()}, parts),
             _DIAGNOSE: DiagnoseSettings.model_json_schema(),
             _ALERTMANAGER: AlertmanagerSettings.model_json_schema(),
+            _STORAGE: StorageSettings.model_json_schema(),
         },
         "$defs": parts,
     }

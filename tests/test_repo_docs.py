@@ -18,6 +18,7 @@ from checks.targets import SECTIONS
 from exporter.alerting import AlertmanagerSettings
 from exporter.config import DiagnoseSettings
 from exporter.families import FAMILIES
+from exporter.storage_settings import StorageSettings
 from tests.repo import ROOT
 
 README = ROOT / "README.md"
@@ -58,7 +59,11 @@ def reference() -> Iterator[str]:
         for name, spec in part.types.items():
             yield from section(f"type: {name}", spec.settings)
         yield ""
-    parts: dict[str, type[Settings]] = {"diagnose": DiagnoseSettings, "alertmanager": AlertmanagerSettings}
+    parts: dict[str, type[Settings]] = {
+        "diagnose": DiagnoseSettings,
+        "alertmanager": AlertmanagerSettings,
+        "storage": StorageSettings,
+    }
     for heading, model in parts.items():
         yield f"## {heading}"
         yield from section(heading, model)
@@ -130,6 +135,6 @@ def test_the_readme_is_short_enough_to_be_read() -> None:
 def test_a_secret_has_no_default() -> None:
     models: list[type[Settings]] = [spec.settings for part in SECTIONS.values() for spec in part.types.values()]
     models += [kind.settings for kind in KINDS.values()]
-    models += [DiagnoseSettings, AlertmanagerSettings]
+    models += [DiagnoseSettings, AlertmanagerSettings, StorageSettings]
     for model in models:
         assert not any(isinstance(field.default, Secret) for field in model.model_fields.values())
