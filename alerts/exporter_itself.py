@@ -17,8 +17,11 @@ _REFUSED = tuple(
 """Posts to a configured path that were not taken. Unknown paths are what scanners of the internet ask for."""
 
 
-_SCRAPED = "and on (job, instance)\nup == 1"
-"""What an exporter knew before it went down does not make it stale: TwoFAExporterDown says it."""
+_SCRAPED = "and on (job, instance)\n(up == 1 unless on (job, instance) last_over_time(twofa_exporter_leader[5m]) == 0)"
+"""What an exporter knew before it went down does not make it stale: TwoFAExporterDown says it. Nor what it knew before
+another one went on from there."""
+
+_SHARDS = "last_over_time(twofa_exporter_shards[5m])"
 
 
 def exporter_alerts() -> Iterator[Alert]:
@@ -47,6 +50,36 @@ def exporter_alerts() -> Iterator[Alert]:
         ),
         dashboard=Dashboard.EXPORTER,
         labels=("instance",),
+    )
+    yield Alert(
+        name="TwoFANoLeader",
+        severity=Severity.CRITICAL,
+        expression=(
+            f"max by (job, shard) (\n  {_SHARDS}\n  * on (job, instance) group_left ()\n"
+            "  last_over_time(twofa_exporter_leader[5m])\n) == 0"
+        ),
+        for_="5m",
+        summary="All 2FA exporters stand by, and none runs checks.",
+        description=(
+            "No exporter of the job {{ $labels.job }} has led shard {{ $labels.shard }} for 5 minutes: they cannot"
+            " reach the database that they share, or cannot use it. Nobody would learn that codes do not arrive."
+        ),
+        dashboard=Dashboard.EXPORTER,
+    )
+    yield Alert(
+        name="TwoFAShardMissing",
+        severity=Severity.CRITICAL,
+        expression=(
+            f"sum by (job) (max by (job, shard) ({_SHARDS} > bool 0))\n< on (job)\nmax by (job) ({_SHARDS})\nor\n"
+            f"max by (job) ({_SHARDS}) > on (job) min by (job) ({_SHARDS})"
+        ),
+        for_="10m",
+        summary="Some targets of the 2FA exporters are looked at by nobody.",
+        description=(
+            "Fewer shards of the job {{ $labels.job }} are scraped than there are, or they do not agree how many there"
+            " are. Of the targets of a missing shard nobody would learn that codes do not arrive."
+        ),
+        dashboard=Dashboard.EXPORTER,
     )
     check = "Check {{ $labels.check }} ({{ $labels.kind }}) on {{ $labels.target }}"
     yield Alert(

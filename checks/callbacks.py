@@ -25,6 +25,7 @@ class CallbackOutcome(StrEnum):
     OVERLOADED = "overloaded"  # more than the database can take
     STORAGE_UNAVAILABLE = "storage_unavailable"
     INTERNAL = "internal"  # a defect of ours
+    STANDBY = "standby"  # another of several exporters takes posts
 
 
 class CallbackRefusedError(Exception):

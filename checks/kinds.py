@@ -71,6 +71,7 @@ class CheckKind:
     asks_back_office: bool = False  # what keeps us from asking it keeps no code from a client
     bears_on_one: bool = True  # what it finds may explain what one client sees
     lives_on: str | None = None  # the setting of the target without which there is nothing to judge
+    requests: Callable[[Any], float] = lambda settings: 1  # noqa: ARG005  # API calls of one run, as a rule
 
     def stops_codes(self, reason: Reason) -> bool:
         """Return whether nobody gets a code while this check gives that reason."""
@@ -87,6 +88,22 @@ class CheckKind:
         One message that costs money is not, and neither is a back office that cannot be asked.
         """
         return not self.costs_money and not (self.asks_back_office and reason in _ANY_API_CALL)
+
+
+def _of_senders(settings: SendersSettings) -> float:
+    """Two for a number and its verification, four for a service and its pool, one for the countries."""
+    return 2 * len(settings.numbers) + 4 * len(settings.messaging_services) + bool(settings.countries)
+
+
+def _of_totp_login(settings: TotpLoginSettings) -> float:
+    """Two for each sign-in: one a run, and once in a while those that probe."""
+    probes = 2 + 2 * settings.max_steps
+    return 2 * (1 + probes * settings.interval / settings.probe_interval)
+
+
+def _of_canary(settings: CanarySettings) -> float:
+    """The message, and the question how it fares every few seconds, until it has mostly arrived."""
+    return 1 + min(settings.final_within, 60.0) / 5
 
 
 def _timeless(function: Callable[[Any, Any], CheckResult]) -> CheckFunction:
@@ -116,6 +133,7 @@ KINDS: Final[Mapping[str, CheckKind]] = MappingProxyType(
             needs=AccountClient,
             function=_timeless(check_account),
             reasons=_reasons(Reason.ACCOUNT_RESTRICTED),
+            requests=lambda _: 2,  # the account and its compliance profiles
         ),
         "balance": CheckKind(
             settings=BalanceSettings,
@@ -123,12 +141,14 @@ KINDS: Final[Mapping[str, CheckKind]] = MappingProxyType(
             function=check_balance,
             reasons=_reasons(Reason.BALANCE_EXHAUSTED, Reason.BALANCE_LOW),
             once_per_target=True,
+            requests=lambda _: 3,  # the balance, all spend, and that of two days
         ),
         "senders": CheckKind(
             settings=SendersSettings,
             needs=SendersClient,
             function=_timeless(check_senders),
             reasons=_reasons(Reason.SENDER_INVALID, Reason.SENDER_UNREGISTERED, Reason.COUNTRY_NOT_PERMITTED),
+            requests=_of_senders,
         ),
         "service_status": CheckKind(
             settings=ServiceStatusSettings,
@@ -148,6 +168,7 @@ KINDS: Final[Mapping[str, CheckKind]] = MappingProxyType(
                 Reason.RECEIPTS_FALSE,
             ),
             costs_money=True,
+            requests=_of_canary,
         ),
         "conversion": CheckKind(
             settings=ConversionSettings,
@@ -187,6 +208,7 @@ KINDS: Final[Mapping[str, CheckKind]] = MappingProxyType(
             ),
             asks_provider=False,
             asks_back_office=True,
+            requests=lambda _: 4,
         ),
         "client_readiness": CheckKind(
             settings=ClientReadinessSettings,
@@ -197,6 +219,7 @@ KINDS: Final[Mapping[str, CheckKind]] = MappingProxyType(
             asks_provider=False,
             asks_back_office=True,
             bears_on_one=False,
+            requests=lambda settings: 1 + 2 * settings.clients_per_run,
         ),
         "totp_login": CheckKind(
             settings=TotpLoginSettings,
@@ -211,6 +234,7 @@ KINDS: Final[Mapping[str, CheckKind]] = MappingProxyType(
             has_memory=True,
             asks_provider=False,
             asks_back_office=True,
+            requests=_of_totp_login,
         ),
         "verifier": CheckKind(
             settings=VerifierSettings,
@@ -222,6 +246,7 @@ KINDS: Final[Mapping[str, CheckKind]] = MappingProxyType(
             asks_provider=False,
             asks_back_office=True,
             bears_on_one=False,
+            requests=lambda _: 0,  # it is told
         ),
         "clock": CheckKind(
             settings=ClockSettings,
@@ -229,6 +254,7 @@ KINDS: Final[Mapping[str, CheckKind]] = MappingProxyType(
             function=_timeless(check_clock),
             reasons=_reasons(Reason.SERVER_CLOCK_SKEWED, calls=_CANNOT_FIND_OUT),
             asks_provider=False,
+            requests=lambda _: 4,  # the platform's page, until its clock ticks
         ),
     }
 )

@@ -17,7 +17,7 @@ from .check_runs import durations, stale
 from .panels import SMOOTH, Column, figure, graph, states, table
 from .queries import Ask, Selectors, increase, moving, rate
 from .urgency import URGENCY_WORDS, given, weighed
-from .words import BAD, GOOD, NONE_WORDS, PASS_WORDS, SILENT, UNKNOWN, UP_WORDS, WARN, WORKS_WORDS
+from .words import BAD, GOOD, LEADS_WORDS, NONE_WORDS, PASS_WORDS, SILENT, UNKNOWN, UP_WORDS, WARN, WORKS_WORDS
 
 _SELECTORS = Selectors()
 MOST_SCHEDULER_EVENTS = 3  # in 15 minutes, as the alert has it
@@ -47,7 +47,7 @@ def board() -> Board:
                             (4, _loaded()),
                         ],
                     ),
-                    Line(7, [(8, _build()), (16, _alerts())]),
+                    Line(7, [(12, _build()), (12, _alerts())]),
                 ],
             ),
             Section(
@@ -73,7 +73,10 @@ def board() -> Board:
             ),
             Section(
                 "What it takes",
-                [Line(8, [(6, _memory()), (6, _processor()), (6, _files()), (6, _scrape())])],
+                [
+                    Line(8, [(8, _memory()), (8, _processor()), (8, _files())]),
+                    Line(8, [(12, _scrape()), (12, _under_way())]),
+                ],
             ),
         ],
     )
@@ -147,14 +150,20 @@ def _build() -> tables.Panel:
     started = _SELECTORS("process_start_time_seconds")
     return table(
         "Versions",
-        "The exporters that are scraped, their versions and when they started.",
+        "The exporters that are scraped, their versions, when they started, and which of them run checks: of several"
+        " that share a database one of each shard does.",
         Ask(f"max by (instance, version, python_version) ({build})"),
         Ask(f"max by (instance) ({started}) * 1000"),
+        Ask(f"max by (instance) ({_SELECTORS('twofa_exporter_leader')})"),
+        Ask(f"max by (instance, shard) ({_SELECTORS('twofa_exporter_shards')})"),
         columns=[
             Column("instance", "Instance"),
             Column("version", "Version", width=80),
             Column("python_version", "Python", width=80),
             Column("Value #B", "Started", unit=units.DateTimeFromNow, width=130),
+            Column("Value #C", "Checks", words=LEADS_WORDS, coloured=False, width=80),
+            Column("shard", "Shard", width=60),
+            Column("Value #D", "of", width=50, decimals=0),
         ],
         nothing="No exporter is scraped",
     )
@@ -384,4 +393,18 @@ def _scrape() -> timeseries.Panel:
         "How long Prometheus waited for the metrics.",
         Ask(_SELECTORS("scrape_duration_seconds"), "{{instance}}"),
         unit=units.Seconds,
+    )
+
+
+def _under_way() -> timeseries.Panel:
+    return graph(
+        "Runs under way",
+        "Threads that are busy with runs of checks, as a share of those that can be. Near 100 %, runs begin late,"
+        " and then are missed.",
+        Ask(
+            f"{rate(_SELECTORS('twofa_exporter_scheduler_busy_seconds_total'), 'instance')}"
+            f" / max by (instance) ({_SELECTORS('twofa_exporter_scheduler_threads')})",
+            "{{instance}}",
+        ),
+        unit=units.PercentUnit,
     )

@@ -119,6 +119,7 @@ ENABLED_WORDS: Final = words(
     {"0": ("Off", "light-blue"), "1": ("On", PLAIN), "2": ("None is on", BAD), "3": ("At least one is on", GOOD)}
 )
 """A spare one may be off; 2 and 3 are of all of a back office."""
+LEADS_WORDS: Final = words({"0": ("Stands by", PLAIN), "1": ("Runs", PLAIN)})
 UP_WORDS: Final = words({"0": ("Down", BAD), "1": ("Up", GOOD)})
 NONE_WORDS: Final = words({"0": ("None", GOOD)})
 

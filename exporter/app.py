@@ -1,5 +1,6 @@
 """The running exporter: configuration, clients, schedule and storage, held together."""
 
+import gc
 import logging
 import threading
 import time
@@ -20,6 +21,7 @@ from checks.canary_probe import choose_probe
 from checks.clients import BudgetedClient
 from checks.clock import ClockSettings
 from checks.delivery import DeliverySettings
+from checks.past import ProviderIdentity
 from checks.providers.http import OUTCOMES
 from checks.result import CheckRun, ClockOffset, ClockSource
 from checks.settings import BackOfficeSettings
@@ -32,6 +34,7 @@ from .meters import Meters
 from .metrics import TwofaCollector, build_registry
 from .runner import Defect, contained, run_check
 from .scheduler import Scheduler
+from .shard import Shard
 from .storage import Storage
 
 _log: Final = logging.getLogger(__name__)
@@ -40,6 +43,7 @@ _MAX_AT_ONCE: Final = 32
 _STALE_INTERVALS: Final = 3
 _LOOKUPS: Final = "diagnose/lookups"  # no check can have this name
 _BILLED: Final = "/billed"  # nor one that ends so
+_ALONE: Final = Shard()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class InForce:
     config: Config
     clients: Mapping[str, Any]
     callback_clients: Mapping[str, CallbackClient]
+    identities: Mapping[str, ProviderIdentity]  # the same for every run of a check
 
     @classmethod
     def build(cls, config: Config, meters: Meters, before: Self | None = None) -> Self:
@@ -78,7 +83,7 @@ class InForce:
         for name, settings in config.targets.items():
             if isinstance(settings, BackOfficeSettings) and settings.verifier_events is not None:
                 meters.expect_verifier_events(name)
-        return cls(config, MappingProxyType(clients), MappingProxyType(callback_clients))
+        return cls(config, MappingProxyType(clients), MappingProxyType(callback_clients), config.identities())
 
     def remember_in(self, storage: Storage) -> None:
         """Let the clients go on with what they counted before, today."""
@@ -88,7 +93,7 @@ class InForce:
 
     def run(self, check: ConfiguredCheck, storage: Storage) -> CheckRun:
         """Run one check now, with what is known of it, and keep the result."""
-        past = storage.past(check.name, check.target, datetime.now(UTC), self.config.identities())
+        past = storage.past(check.name, check.target, datetime.now(UTC), self.identities)
         done = run_check(check, self.clients[check.target], past)
         storage.record(done)
         return done
@@ -102,27 +107,42 @@ class InForce:
 
 
 class App:
-    """Everything that runs; reload swaps the configuration as a whole or not at all."""
+    """Everything that runs; reload swaps the configuration as a whole or not at all.
 
-    def __init__(self, config_path: Path, in_force: InForce, storage: Storage, meters: Meters) -> None:
+    Where several share a database, one leads and runs checks. Another stands by: it knows its configuration, and
+    nothing else.
+    """
+
+    def __init__(
+        self, config_path: Path, in_force: InForce, storage: Storage, meters: Meters, shard: Shard = _ALONE
+    ) -> None:
         self.version: Final = version("twofa-exporter")
         self.config_path: Final = config_path
         self.storage: Final = storage
         self.meters: Final = meters
+        self.shard: Final = shard
         in_force.remember_in(storage)
         self._in_force = in_force
+        self._leads = self._is_stopping = False
         self._reload_lock = threading.Lock()
         self._scheduler = Scheduler(self._run, meters)
-        self.registry: Final = build_registry(TwofaCollector(lambda: self.config, storage, meters))
+        self.registry: Final = build_registry(
+            TwofaCollector(lambda: self.config, storage, meters, leads=lambda: self._leads, shard=shard)
+        )
 
     @classmethod
-    def load(cls, config_path: Path, open_storage: Callable[[], Storage], meters: Meters) -> Self:
+    def load(
+        cls, config_path: Path, open_storage: Callable[[], Storage], meters: Meters, shard: Shard = _ALONE
+    ) -> Self:
         """Return an app with the configuration of ``config_path``; storage is opened only when that is good.
 
-        Raises ConfigError and StorageError.
+        ``open_storage`` is for a configuration that names none. Raises ConfigError and StorageError.
         """
-        in_force = InForce.build(configuration.load(config_path), meters)
-        return cls(config_path, in_force, open_storage(), meters)
+        config = configuration.for_shard(configuration.load(config_path), shard)
+        in_force = InForce.build(config, meters)
+        shared = config.storage
+        storage = open_storage() if shared is None else Storage.open_shared(shared, shard, meters)
+        return cls(config_path, in_force, storage, meters, shard)
 
     @property
     def config(self) -> Config:
@@ -164,23 +184,57 @@ class App:
         return None
 
     def start(self) -> None:
-        """Begin to run checks."""
-        self._put_in_force(self._in_force, changed=())
-        self._scheduler.start()
+        """Begin to run checks; where the database is shared, as soon as no other exporter does."""
+        if self.storage.lease is None:
+            self._lead()
+        else:
+            self._put_in_force(self._in_force, changed=())
+            self.storage.lease.start(self._lead, self._stand_by)
+
+    def _lead(self) -> None:
+        """Go on from what the database holds. Raises as ``Storage.load`` does."""
+        with self._reload_lock:
+            if self._is_stopping:
+                return
+            if self.storage.lease is not None:
+                self.storage.load()
+            self._leads = True
+            self._put_in_force(self._in_force, changed=())
+            self._scheduler.start()
+
+    def _stand_by(self) -> None:
+        """Let another exporter run the checks: what is under way here ends, and nothing of it is written."""
+        with self._reload_lock:
+            if self._is_stopping or not self._leads:
+                return
+            self._leads = False
+            self.storage.canaries.stop()
+            self._scheduler.stop()
+            self._scheduler = Scheduler(self._run, self.meters)
+            self.storage.forget()
 
     def stop(self) -> None:
         """Wait for the runs under way, but for no test message to arrive; then close clients and storage."""
+        with self._reload_lock:
+            self._is_stopping = True
         self.storage.canaries.stop()
         self._scheduler.stop()
         self._in_force.close()
         self.storage.close()
 
     def is_healthy(self) -> bool:
-        """Return whether checks are being scheduled; says nothing of their results."""
-        return self._scheduler.is_alive()
+        """Return whether checks are being scheduled, or the lease is watched; says nothing of their results."""
+        lease = self.storage.lease
+        return self._scheduler.is_alive() or (lease is not None and lease.is_alive())
+
+    def leads(self) -> bool:
+        """Return whether checks run here; where not, another exporter leads, or none does."""
+        return self._leads
 
     def is_ready(self) -> bool:
         """Return whether there is a result of every configured check but those that cost money: they take minutes."""
+        if not self._leads:
+            return False
         waited_for = {name for name, check in self.config.checks.items() if not check.kind.costs_money}
         return waited_for <= self.storage.checks().keys()
 
@@ -204,12 +258,17 @@ class App:
             for client in loaded.clients.values():
                 if isinstance(client, Resting):
                     client.end_rest()
+            if gc.get_freeze_count():
+                settle()
             _log.info("configuration reloaded", extra={"checks": len(checks)})
             return ()
 
     def _load(self, before: InForce) -> InForce | ConfigError:
         try:
-            return InForce.build(configuration.load(self.config_path), self.meters, before)
+            config = configuration.for_shard(configuration.load(self.config_path), self.shard)
+            if config.storage != before.config.storage:
+                return ConfigError([f"{self.config_path}: storage: cannot change while the exporter runs; restart it"])
+            return InForce.build(config, self.meters, before)
         except ConfigError as error:
             return error
 
@@ -219,12 +278,14 @@ class App:
             _log.warning("configuration", extra={"problem": warning})
         in_force.remember_in(self.storage)
         self._in_force = in_force
+        self.meters.config_loaded(True, datetime.now(UTC))
         self.storage.messages.watch(config.detectors())
+        if not self._leads:
+            return
         self.storage.keep_only({check.name: (check.kind_name, check.target) for check in config.checks.values()})
         self._scheduler.schedule({check.name: check.settings.interval for check in config.checks.values()})
         for name in changed:
             self._scheduler.run_soon(name)
-        self.meters.config_loaded(True, datetime.now(UTC))
 
     def _run(self, name: str) -> None:
         in_force = self._in_force
@@ -244,6 +305,16 @@ class App:
                 probes = self.storage.canaries.desk(check.name).probes()
                 if choose_probe(suspicions, settings.recipients, probes, time.time()) is not None:
                     self._scheduler.run_soon(check.name)
+
+
+def settle() -> None:
+    """Spare the garbage collector what stays as long as the configuration does.
+
+    With ten thousand checks, each of its rounds would hold up all runs for a quarter of a second.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def run_once(

@@ -5,7 +5,6 @@ A message is written down with its cost before it is sent. One that a kill left 
 
 import threading
 import time
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,9 +15,10 @@ from typing import Final
 from checks.canary_desk import LastCanary, Legs, Limits, Refusal, Route
 from checks.reason import Reason
 
+from .buckets import Buckets
 from .database import Database
 from .ledger import keyed_hash
-from .snapshot import LATENCY_BOUNDS, Canaries, Latency
+from .snapshot import Canaries
 
 SCHEMA: Final = """
 CREATE TABLE canaries (
@@ -47,11 +47,26 @@ class CanaryStore:
         self._received: dict[tuple[str, str], float] = {}  # check and reference -> seconds after it was expected
         self._probes: defaultdict[str, dict[Route, float]] = defaultdict(dict)  # by check, Unix time
         self._totals: defaultdict[str, _Totals] = defaultdict(_Totals)  # by check
-        self._load()
 
     def stop(self) -> None:
         """Let no test message be waited for any more."""
         self._stopping.set()
+
+    def forget(self) -> None:
+        """Know nothing of what was sent any more, for who holds the database's lock."""
+        self._totals.clear()
+
+    def load(self) -> None:
+        """Know what the database holds, for who holds its lock; test messages are waited for again.
+
+        Raises one of DATABASE_ERRORS, and ValueError for a reason of another version.
+        """
+        self.forget()
+        for check, reason, cost, currency, *legs in self._database.writer.execute(
+            "SELECT name, reason, cost, currency, accepted, sent, delivered, received FROM canaries"
+        ):
+            self._totals[check].add(None if reason is None else Reason(reason), cost, currency, legs)
+        self._stopping.clear()
 
     def is_stopping(self) -> bool:
         """See ``checks.canary_desk.CanaryDesk``."""
@@ -84,13 +99,12 @@ class CanaryStore:
                 return Refusal.SENDS
             if spent + cost > limits.max_cost + _ROUNDING:
                 return Refusal.COST
-            cursor = db.execute(
+            (number,) = db.execute(
                 "INSERT INTO canaries (name, day, recipient, sent_at, busy_until, cost, currency)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
                 (check, day, recipient_hash, now, busy_until, cost, limits.currency),
-            )
-            assert cursor.lastrowid is not None  # noqa: S101  # an INSERT has one
-            return cursor.lastrowid
+            ).fetchone()
+            return int(number)
 
     def settle(self, number: int, *, cost: float, reason: Reason, detail: str, legs: Legs) -> None:
         """See ``checks.canary_desk.CanaryDesk``."""
@@ -164,13 +178,6 @@ class CanaryStore:
         with self._database.lock:
             return MappingProxyType({check: totals.counts() for check, totals in self._totals.items()})
 
-    def _load(self) -> None:
-        """Count what is there. Raises sqlite3.Error, and ValueError for a reason of another version."""
-        for check, reason, cost, currency, *legs in self._database.writer.execute(
-            "SELECT name, reason, cost, currency, accepted, sent, delivered, received FROM canaries"
-        ):
-            self._totals[check].add(None if reason is None else Reason(reason), cost, currency, legs)
-
 
 @dataclass(slots=True)
 class _Totals:
@@ -178,10 +185,7 @@ class _Totals:
 
     runs: Counter[Reason] = field(default_factory=Counter)
     spend: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))  # by currency
-    buckets: dict[str, list[int]] = field(
-        default_factory=lambda: {leg: [0] * (len(LATENCY_BOUNDS) + 1) for leg in LEGS}
-    )
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(LEGS, 0.0))
+    legs: defaultdict[str, Buckets] = field(default_factory=lambda: defaultdict(Buckets))
 
     def add(self, reason: Reason | None, cost: float, currency: str, legs: Sequence[float | None]) -> None:
         """Count one message; ``reason`` is None for one that a kill left without an end."""
@@ -190,12 +194,11 @@ class _Totals:
         self.spend[currency] += cost
         for leg, seconds in zip(LEGS, legs, strict=True):
             if seconds is not None:
-                self.buckets[leg][bisect_left(LATENCY_BOUNDS, seconds)] += 1
-                self.seconds[leg] += seconds
+                self.legs[leg].observe(seconds)
 
     def counts(self) -> Canaries:
         """Return a copy that does not change."""
-        legs = {leg: Latency(tuple(self.buckets[leg]), self.seconds[leg]) for leg in LEGS if any(self.buckets[leg])}
+        legs = {leg: buckets.latency() for leg, buckets in self.legs.items()}
         return Canaries(runs=dict(self.runs), spend=dict(self.spend), legs=legs)
 
 

@@ -24,8 +24,27 @@ ListenAddresses = Annotated[
     list[str],
     typer.Option("--web.listen-address", help="Where to serve metrics and the status page; may be given again."),
 ]
+WebConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--web.config.file",
+        help="TLS, users and headers of the internal listener, in the format of exporter-toolkit.",
+        dir_okay=False,
+    ),
+]
+PublicWebConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--public.web.config.file", help="TLS and headers of the public listener, in the same format.", dir_okay=False
+    ),
+]
 TelemetryPath = Annotated[str, typer.Option("--web.telemetry-path", help="The path of the metrics.")]
-StoragePath = Annotated[Path, typer.Option("--storage.path", help="The database; made when it is not there.")]
+StoragePath = Annotated[
+    Path,
+    typer.Option(
+        "--storage.path", help="The database; made when it is not there. Not used where the configuration has storage."
+    ),
+]
 Level = Annotated[LogLevel, typer.Option("--log.level", help="The least severity that is logged.")]
 Format = Annotated[LogFormat, typer.Option("--log.format", help="How log lines are written.")]
 ExportFolder = Annotated[
@@ -109,47 +128,79 @@ def serve(
             "--public.listen-address", help="Where to take callbacks and show the clock page; nowhere unless given."
         ),
     ] = None,
+    web_config_file: WebConfigFile = None,
+    public_web_config_file: PublicWebConfigFile = None,
     storage_path: StoragePath = DEFAULT_STORAGE,
+    shard: Annotated[
+        str, typer.Option("--shard", help="i/n: only the targets of this one of n exporters, counted from 0.")
+    ] = "0/1",
     log_level: Level = LogLevel.INFO,
     log_format: Format = LogFormat.LOGFMT,
 ) -> None:
     """Run the checks on a schedule and serve metrics and the status page, until SIGTERM or SIGINT.
 
-    SIGHUP, or a POST to /-/reload, reads the configuration again.
+    SIGHUP, or a POST to /-/reload, reads the configuration again. Web configurations and certificates are also read
+    again when they change.
     """
-    from .app import App
+    from .app import App, settle
     from .config import ConfigError
     from .database import StorageError
     from .meters import Meters
+    from .shard import Shard, ShardError
     from .storage import Storage
     from .web.internal import build_internal
+    from .web.protection import Protection
     from .web.public import serve_public
     from .web.server import WebError, bind
     from .web.server import serve as serve_web
 
     configure(log_level, log_format)
     meters = Meters()
+    if public_web_config_file is not None and public_listen_address is None:
+        _refuse(["--public.web.config.file: has no use without --public.listen-address"])
     try:
+        protection = None if web_config_file is None else Protection(web_config_file)
+        public_protection = None
+        if public_web_config_file is not None:
+            public_protection = Protection(public_web_config_file, is_public=True)
         sockets = [bind(address) for address in listen_addresses]
         public = None
         if public_listen_address is not None:
             public = bind(public_listen_address, option="--public.listen-address")
-        exporter = App.load(config_file, lambda: Storage.open(storage_path, meters), meters)
-        site = build_internal(exporter, telemetry_path=telemetry_path)
+        ours = Shard.parse(shard)
+        exporter = App.load(config_file, lambda: Storage.open(storage_path, meters), meters, ours)
+        others = [] if public_protection is None else [public_protection]
+        site = build_internal(exporter, telemetry_path=telemetry_path, protection=protection, others=others)
     except ConfigError as error:
         _refuse(error.problems)
-    except (StorageError, WebError) as error:
+    except (ShardError, StorageError, WebError) as error:
         _refuse([str(error)])
+    protections = others if protection is None else [protection, *others]
+    for each in protections:
+        each.tell()
+
+    def reload() -> None:
+        exporter.reload()
+        for each in protections:
+            each.reload()
+
+    settle()
     exporter.start()
     try:
         with ExitStack() as stack:
             if public is not None:
                 stack.enter_context(
                     serve_public(
-                        public, exporter.callback_clients, exporter.storage.messages, meters, exporter.true_time
+                        public,
+                        exporter.callback_clients,
+                        exporter.storage.messages,
+                        meters,
+                        exporter.true_time,
+                        protection=public_protection,
+                        leads=exporter.leads,
                     )
                 )
-            serve_web(site, sockets, on_hangup=exporter.reload)
+            serve_web(site, sockets, on_hangup=reload, protection=protection)
     finally:
         exporter.stop()
 
@@ -280,8 +331,8 @@ def backfill(
 ) -> None:
     """Read days of a provider's message log: warm the baselines, and write history for Prometheus.
 
-    What was interrupted goes on where it was when the same command is given again. Stop the exporter first, as
-    it holds the database. Then: promtool tsdb create-blocks-from openmetrics FILE DIRECTORY
+    What was interrupted goes on where it was when the same command is given again. Stop the exporter first, or all
+    that share a database, as one holds it. Then: promtool tsdb create-blocks-from openmetrics FILE DIRECTORY
     """
     from datetime import UTC, datetime
 
@@ -303,7 +354,10 @@ def backfill(
         config = load(config_file)
         name = config.provider(target)
         in_force = InForce.build(config, meters)
-        storage = Storage.open(storage_path, meters)
+        if config.storage is None:
+            storage = Storage.open(storage_path, meters)
+        else:
+            storage = Storage.open_leading(config.storage, config.detectors(), meters)
     except ConfigError as error:
         _refuse(error.problems)
     except (StorageError, LabelError) as error:
@@ -342,16 +396,80 @@ def backfill(
 
 
 @config_app.command("check")
-def config_check(config_file: ConfigFile = DEFAULT_CONFIG) -> None:
-    """Say everything that is wrong with the configuration. Ends with 0 when it can be used, else with 2."""
+def config_check(
+    config_file: ConfigFile = DEFAULT_CONFIG,
+    web_config_file: WebConfigFile = None,
+    public_web_config_file: PublicWebConfigFile = None,
+    cost: Annotated[bool, typer.Option("--cost", help="Also say how many API calls a day the checks make.")] = False,
+) -> None:
+    """Say everything that is wrong with the configuration. Ends with 0 when it can be used, else with 2.
+
+    Web configurations are looked at where they are given, with the certificates that they name.
+    """
     from .config import ConfigError, counted, load
 
+    problems: list[str] = []
+    lines: list[str] = []
+    warnings: list[str] = []
     try:
         config = load(config_file)
+        lines.append(f"{config_file}: ok, {counted(config)}")
+        warnings += config.warnings
+        if cost:
+            from .cost import described
+
+            lines += described(config)
+    except ConfigError as error:
+        problems += error.problems
+    for web_file, is_public in ((web_config_file, False), (public_web_config_file, True)):
+        if web_file is None:
+            continue
+        from .web.protection import Protection
+
+        try:
+            protection = Protection(web_file, is_public=is_public)
+            lines.append(f"{web_file}: ok, {protection.described()}")
+            warnings += protection.warnings
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        _refuse(problems)
+    _warn(warnings)
+    for line in lines:
+        typer.echo(line)
+
+
+@app.command()
+def health(
+    listen_address: Annotated[
+        str, typer.Option("--web.listen-address", help="Where the exporter listens, as it was told.")
+    ] = DEFAULT_LISTEN_ADDRESS,
+    web_config_file: WebConfigFile = None,
+    client_cert: Annotated[
+        Path | None, typer.Option("--client-cert", help="A client certificate, where the listener asks for one.")
+    ] = None,
+    client_key: Annotated[Path | None, typer.Option("--client-key", help="Its key.")] = None,
+) -> None:
+    """Ask a running exporter on this machine whether it is healthy: for the health check of a container.
+
+    Ends with 0 when it is, 1 when it is not or does not answer, and 2 for a usage or configuration error.
+    """
+    from .config import ConfigError
+    from .web.health import ask_health
+    from .web.server import WebError
+
+    if (client_cert is None) != (client_key is None):
+        _refuse(["--client-cert and --client-key: give both, or neither"])
+    client = None if client_cert is None or client_key is None else (client_cert, client_key)
+    try:
+        problem = ask_health(listen_address, web_config_file, client)
     except ConfigError as error:
         _refuse(error.problems)
-    _warn(config.warnings)
-    typer.echo(f"{config_file}: ok, {counted(config)}")
+    except WebError as error:
+        _refuse([str(error)])
+    if problem is not None:
+        typer.echo(problem, err=True)
+        raise typer.Exit(1)
 
 
 @config_app.command("schema")
@@ -537,6 +655,7 @@ def demo(
     listen_address: Annotated[
         str, typer.Option("--web.listen-address", help="Where to serve metrics and the status page.")
     ] = DEFAULT_LISTEN_ADDRESS,
+    web_config_file: WebConfigFile = None,
     seed: Seed = 1,
     speed: Speed = 1.0,
     companions: Annotated[
@@ -554,6 +673,13 @@ def demo(
             runs = run_demo_once(faults=faults, seed=seed, speed=speed)
             write(runs, ReportFormat.TABLE)
             raise typer.Exit(exit_code(runs, ReportFormat.TABLE))
-        run_demo(faults=faults, listen_address=listen_address, seed=seed, speed=speed, companions=companions)
+        run_demo(
+            faults=faults,
+            listen_address=listen_address,
+            web_config=web_config_file,
+            seed=seed,
+            speed=speed,
+            companions=companions,
+        )
     except DemoError as error:
         _refuse([str(error)])

@@ -39,12 +39,15 @@ from . import documents, presets
 from .alerting import AlertmanagerSettings, delivery_warnings
 from .documents import DocumentError
 from .routes import RouteSettings, advice, contradictions
+from .shard import Shard
+from .storage_settings import StorageSettings
 from .wording import (
     hint,
     keys_of,
     kind_of,
     known_names,
     location_of,
+    one_line,
     one_of,
     shown,
     words_of,
@@ -57,7 +60,8 @@ _CHECKS: Final = "checks"
 _DIAGNOSE: Final = "diagnose"
 _ALERTMANAGER: Final = "alertmanager"
 _ROUTES: Final = "routes"
-_KNOWN: Final = tuple(sorted((*SECTIONS, _CHECKS, _DIAGNOSE, _ALERTMANAGER, _ROUTES)))
+_STORAGE: Final = "storage"
+_KNOWN: Final = tuple(sorted((*SECTIONS, _CHECKS, _DIAGNOSE, _ALERTMANAGER, _ROUTES, _STORAGE)))
 _MAX_NAME: Final = 64
 
 _S = TypeVar("_S", bound=Settings)
@@ -67,7 +71,7 @@ class ConfigError(Exception):
     """The configuration cannot be used; ``problems`` holds one line for each thing that is wrong."""
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(map(one_line, problems))
         super().__init__("\n".join(self.problems))
 
 
@@ -126,6 +130,8 @@ class Config:
     diagnose: DiagnoseSettings = field(default_factory=DiagnoseSettings)
     alertmanager: AlertmanagerSettings = field(default_factory=AlertmanagerSettings)
     routes: tuple[RouteSettings, ...] = ()
+    storage: StorageSettings | None = None  # None: a file of this exporter's own
+    elsewhere: Mapping[str, ProviderIdentity] = field(default_factory=dict)  # of the providers of other shards
     warnings: tuple[str, ...] = ()
 
     @property
@@ -147,13 +153,17 @@ class Config:
 
     def identities(self) -> Mapping[str, ProviderIdentity]:
         """Return what each provider is known by: its account, its key and the senders that are checked."""
-        return {name: self._identity(name, settings) for name, settings in self.providers.items()}
-
-    def _identity(self, name: str, settings: ProviderSettings) -> ProviderIdentity:
-        senders = [
-            Secret(sender) for check in self.senders_of(name) for sender in (*check.numbers, *check.messaging_services)
-        ]
-        return {**{what: frozenset[Secret]() for what in Identifier}, **settings.identity(), Identifier.SENDER: senders}
+        senders: dict[str, list[Secret]] = {}
+        for check in self.checks.values():
+            if isinstance(check.settings, SendersSettings):
+                numbers = (*check.settings.numbers, *check.settings.messaging_services)
+                senders.setdefault(check.target, []).extend(Secret(sender) for sender in numbers)
+        unknown = {what: frozenset[Secret]() for what in Identifier}
+        ours = {
+            name: {**unknown, **settings.identity(), Identifier.SENDER: senders.get(name, [])}
+            for name, settings in self.providers.items()
+        }
+        return {**self.elsewhere, **ours}
 
     def senders_of(self, provider: str) -> Sequence[SendersSettings]:
         """Return what the checks of senders ask a provider for."""
@@ -199,13 +209,23 @@ def load(path: Path, *, needs_checks: bool = True) -> Config:
     diagnose = _load_part(DiagnoseSettings, _DIAGNOSE, document, resolve, problems)
     alertmanager = _load_part(AlertmanagerSettings, _ALERTMANAGER, document, resolve, problems)
     routes = _load_routes(document, problems)
+    storage = None
+    if document.get(_STORAGE) is not None:
+        storage = _load_part(StorageSettings, _STORAGE, document, resolve, problems)
     _check_references(document, problems)
     _check_paces(targets, checks, problems)
     _check_what_is_lacking(targets, checks, problems)
     _check_witnesses(targets, checks, problems)
     if problems.lines or diagnose is None or alertmanager is None:
         raise ConfigError(f"{path}: {line}" for line in sorted(problems.lines))
-    config = Config(targets=targets, checks=checks, diagnose=diagnose, alertmanager=alertmanager, routes=routes)
+    config = Config(
+        targets=targets,
+        checks=checks,
+        diagnose=diagnose,
+        alertmanager=alertmanager,
+        routes=routes,
+        storage=storage,
+    )
     used = {check.target for check in checks.values()}
     for name in sorted(targets.keys() - used):
         section_name = config.section_of(name)
@@ -226,6 +246,16 @@ def load(path: Path, *, needs_checks: bool = True) -> Config:
     ]
     warnings += [f"{path}: {_ROUTES}{words}" for words in advice(routes, config.asked_providers)]
     return replace(config, warnings=tuple(sorted(warnings)))
+
+
+def for_shard(config: Config, shard: Shard) -> Config:
+    """Return the configuration with the targets of one shard and their checks alone."""
+    if shard.count == 1:
+        return config
+    targets = {name: settings for name, settings in config.targets.items() if shard.has(name)}
+    checks = {name: check for name, check in config.checks.items() if check.target in targets}
+    warnings = config.warnings if checks else (*config.warnings, f"--shard {shard}: no check looks at a target of it")
+    return replace(config, targets=targets, checks=checks, elsewhere=config.identities(), warnings=warnings)
 
 
 def for_one_run(config: Config, names: Iterable[str]) -> Config:
@@ -281,6 +311,7 @@ def masked(config: Config) -> str:
         _DIAGNOSE: config.diagnose.model_dump(mode="json"),
         _ALERTMANAGER: config.alertmanager.model_dump(mode="json"),
         **({_ROUTES: [route.model_dump(mode="json") for route in config.routes]} if config.routes else {}),
+        **({} if config.storage is None else {_STORAGE: config.storage.model_dump(mode="json")}),
     }
     return documents.dump(document)
 
@@ -304,6 +335,7 @@ def schema() -> dict[str, Any]:
             _DIAGNOSE: DiagnoseSettings.model_json_schema(),
             _ALERTMANAGER: AlertmanagerSettings.model_json_schema(),
             _ROUTES: {"type": "array", "minItems": 1, "items": RouteSettings.model_json_schema()},
+            _STORAGE: StorageSettings.model_json_schema(),
         },
         "$defs": parts,
     }

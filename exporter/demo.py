@@ -30,6 +30,7 @@ from . import config as configuration
 from . import documents, presets
 from .app import App, run_once
 from .backfill import backfill
+from .config import ConfigError
 from .export import ALERTMANAGER, RULES, Site, rule_files
 from .meters import Meters
 from .report import summary
@@ -43,8 +44,9 @@ from .storage import Storage
 from .terminal import console_for_stdout, table
 from .web.clock import PAGE_PATH
 from .web.internal import build_internal
+from .web.protection import Protection
 from .web.public import serve_public
-from .web.server import WebError, bind, serve, url_of
+from .web.server import ThreadedServer, WebError, bind, serve, url_of
 
 CANARY: Final = "canary"
 PHONE: Final = "+447415999999"  # of no client of the sandbox
@@ -245,17 +247,33 @@ def run_demo_once(*, faults: Sequence[str], seed: int, speed: float) -> list[Che
         return run_once(configuration.load(config_path), Storage.in_memory(meters), meters)
 
 
-def run_demo(*, faults: Sequence[str], listen_address: str, seed: int, speed: float, companions: bool) -> None:
-    """Run everything until interrupted. Raises DemoError."""
+def run_demo(
+    *,
+    faults: Sequence[str],
+    listen_address: str,
+    seed: int,
+    speed: float,
+    companions: bool,
+    web_config: Path | None = None,
+) -> None:
+    """Run everything until interrupted. Raises DemoError.
+
+    With a web configuration the demo's own programs have a second listener on loopback without any: their certificates
+    and passwords are nobody's.
+    """
     with ExitStack() as stack:
         try:
+            protection = None if web_config is None else Protection(web_config)
             listener = bind(listen_address)
+        except ConfigError as error:
+            raise DemoError("\n".join(error.problems)) from None
         except WebError as error:
             raise DemoError(str(error)) from None
         stack.callback(listener.close)
+        inner = listener if protection is None else stack.enter_context(closing(bind("127.0.0.1:0")))
         public = stack.enter_context(closing(bind("127.0.0.1:0")))
-        url, callback_url = url_of(listener), f"{url_of(public)}/callbacks/twilio"
-        sandbox, config_path = _start_sandbox(stack, faults, seed, speed, _Served(url, callback_url))
+        url, callback_url = url_of(listener, protection), f"{url_of(public)}/callbacks/twilio"
+        sandbox, config_path = _start_sandbox(stack, faults, seed, speed, _Served(url_of(inner), callback_url))
         meters = Meters()
         folder = config_path.parent
         app = App.load(config_path, lambda: Storage.open(folder / "demo.db", meters), meters)
@@ -267,13 +285,15 @@ def run_demo(*, faults: Sequence[str], listen_address: str, seed: int, speed: fl
             "clock page": f"{url_of(public)}{PAGE_PATH}",
         }
         if companions:
-            links |= _start_companions(stack, folder, listener)
+            links |= _start_companions(stack, folder, inner, f"{url}{RUNBOOKS_PATH}")
         links["sandbox"] = f"{sandbox.url}/sandbox/faults"
         app.start()
         stack.callback(app.stop)
         stack.enter_context(serve_public(public, app.callback_clients, app.storage.messages, meters, app.true_time))
+        if protection is not None:
+            stack.enter_context(ThreadedServer(build_internal(app), inner))
         with _display(app, links, sandbox):
-            serve(build_internal(app), [listener], on_hangup=_end_demo)
+            serve(build_internal(app, protection=protection), [listener], on_hangup=_end_demo, protection=protection)
 
 
 def _end_demo() -> None:
@@ -341,14 +361,14 @@ class _Companion:
         return f"127.0.0.1:{self.port}"
 
 
-def _start_companions(stack: ExitStack, folder: Path, listener: socket.socket) -> dict[str, str]:
+def _start_companions(stack: ExitStack, folder: Path, listener: socket.socket, runbooks_url: str) -> dict[str, str]:
     """Start what is installed; return where each can be seen, or how to get it."""
     alertmanager = _Companion(
         "Alertmanager", ("alertmanager", "prometheus-alertmanager"), _free_port(_PREFERRED_ALERTMANAGER_PORT)
     )
     prometheus = _Companion("Prometheus", ("prometheus",), _free_port(_PREFERRED_PROMETHEUS_PORT))
     rules = folder / RULES
-    rules.write_text(rule_files(Site(runbooks=url_of(listener) + RUNBOOKS_PATH))[RULES], encoding="utf-8")
+    rules.write_text(rule_files(Site(runbooks=runbooks_url))[RULES], encoding="utf-8")
     (folder / "alertmanager.yml").write_text(documents.dump(_alertmanager_document()), encoding="utf-8")
     (folder / "prometheus.yml").write_text(
         documents.dump(_prometheus_document(listener, alertmanager, rules)), encoding="utf-8"

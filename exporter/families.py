@@ -263,6 +263,19 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             ),
             Family("twofa_exporter_build_info", _GAUGE, ("version", "python_version"), "This exporter; always 1."),
             Family(
+                "twofa_exporter_leader",
+                _GAUGE,
+                (),
+                "Whether checks run here (1), or this exporter stands by and another one leads (0). One that stands by"
+                " has no metrics but those about itself.",
+            ),
+            Family(
+                "twofa_exporter_shards",
+                _GAUGE,
+                ("shard",),
+                "How many shards the targets are dealt out to; the label is the number of this exporter's, from 0.",
+            ),
+            Family(
                 "twofa_exporter_config_last_reload_successful",
                 _GAUGE,
                 (),
@@ -279,6 +292,18 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 _COUNTER,
                 ("event",),
                 "Runs that were missed, overlapped or broke the scheduler, and jumps of the wall clock.",
+            ),
+            Family(
+                "twofa_exporter_scheduler_threads",
+                _GAUGE,
+                (),
+                "Most runs of checks that can be under way at once; more have to wait.",
+            ),
+            Family(
+                "twofa_exporter_scheduler_busy_seconds_total",
+                _COUNTER,
+                (),
+                "Time that runs of checks took, added up: its rate is how many are under way.",
             ),
             Family(
                 "twofa_exporter_storage_errors_total",

@@ -6,20 +6,23 @@ caller's.
 """
 
 import hashlib
-import sqlite3
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from checks.messages import UNKNOWN_COUNTRY, Movement, Receipt, Source, Status, reached
 from checks.reason import Reason
 
-from .snapshot import LATENCY_BOUNDS, Route
+from .buckets import Buckets
+from .snapshot import Route
+from .statements import add, replace
+
+if TYPE_CHECKING:
+    from .database import Connection  # it counts in the meters, which know what comes of a verifier's events
 
 SCHEMA: Final = """
 CREATE TABLE messages (
@@ -64,15 +67,13 @@ class Counts:
     messages: Counter[tuple[Route, Status]] = field(default_factory=Counter)
     failures: Counter[tuple[Route, Reason]] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
-    latencies: defaultdict[tuple[Route, Source], Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
-    seconds: defaultdict[tuple[Route, Source, int], float] = field(default_factory=lambda: defaultdict(float))
+    latencies: defaultdict[tuple[Route, Source], Buckets] = field(default_factory=lambda: defaultdict(Buckets))
 
     def forget(self, route: Route) -> None:
         """Drop all counts of a route."""
         _drop(self.messages, route)
         _drop(self.failures, route)
         _drop(self.latencies, route)
-        _drop(self.seconds, route)
 
     def update(self, other: "Counts") -> None:
         """Add all that ``other`` counted."""
@@ -81,8 +82,6 @@ class Counts:
         self.codes.update(other.codes)
         for key, buckets in other.latencies.items():
             self.latencies[key].update(buckets)
-        for bucket, seconds in other.seconds.items():
-            self.seconds[bucket] += seconds
 
 
 @dataclass(slots=True)
@@ -121,8 +120,8 @@ class Ledger:
     label: Callable[[str, str], str]  # country and operator -> the operator's label, of which there are few
     codes: set[str]  # the labels of codes in use
 
-    def count(self, db: sqlite3.Connection, receipts: Iterable[Receipt]) -> Change:
-        """Write what is new in ``receipts`` and return it. Raises sqlite3.Error."""
+    def count(self, db: "Connection", receipts: Iterable[Receipt]) -> Change:
+        """Write what is new in ``receipts`` and return it. Raises one of DATABASE_ERRORS."""
         by_message: dict[bytes, list[Receipt]] = {}
         for receipt in receipts:
             by_message.setdefault(keyed_hash(self.key, receipt.message_id), []).append(receipt)
@@ -138,8 +137,8 @@ class Ledger:
         _write(db, self.target, change.counts)
         return change
 
-    def expire(self, db: sqlite3.Connection, sent_before: float) -> Change:
-        """Count messages sent before then (Unix time) that still have no receipt. Raises sqlite3.Error."""
+    def expire(self, db: "Connection", sent_before: float) -> Change:
+        """Count messages sent before then (Unix time) that still have no receipt. Raises one of DATABASE_ERRORS."""
         change = Change()
         missing = db.execute(
             "SELECT id_hash, country, operator FROM messages WHERE target = ? AND status = 'sent' AND created_at < ?",
@@ -180,7 +179,7 @@ class Ledger:
             if seconds is None and known and receipt.source in _TIMELY:
                 seconds = max(0.0, receipt.at - created_at)
             if seconds is not None:
-                _count_latency(change.counts, route, receipt.source, seconds)
+                change.counts.latencies[route, receipt.source].observe(seconds)
         recipient = _recipient_hash(self.key, receipt) or (b"" if row is None else row.recipient)
         movement = Movement(
             id_hash,
@@ -218,7 +217,7 @@ class Ledger:
         if row.status is Status.DELIVERED and seconds is None and row.source in _TIMELY:
             seconds = max(0.0, row.status_at - created_at)
             route = Route(row.country, self.label(row.country, row.operator))
-            _count_latency(change.counts, route, row.source, seconds)
+            change.counts.latencies[route, row.source].observe(seconds)
         return row._replace(created_at=created_at, created_is_known=True, delivery_seconds=seconds)
 
     def _count_failure(self, change: Change, route: Route, receipt: Receipt) -> None:
@@ -236,9 +235,11 @@ class Ledger:
 _FAILURES: Final = frozenset({Status.UNDELIVERED, Status.FAILED})
 _TIMELY: Final = frozenset({Source.CALLBACK, Source.EVENT_STREAM})
 
-_KEEP: Final = (
-    "INSERT OR REPLACE INTO messages (target, id_hash, created_at, status, created_is_known, status_at, source,"
-    " country, operator, reason, code, delivery_seconds, recipient) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_KEEP: Final = replace(
+    "messages",
+    "target, id_hash",
+    "created_at, status, created_is_known, status_at, source, country, operator, reason, code, delivery_seconds,"
+    " recipient",
 )
 
 
@@ -251,30 +252,27 @@ def _furthest(told: Sequence[Receipt]) -> Receipt:
     return msgspec.structs.replace(furthest, created_at=created_at)
 
 
-def _count_latency(counts: Counts, route: Route, source: Source, seconds: float) -> None:
-    bucket = bisect_left(LATENCY_BOUNDS, seconds)
-    counts.latencies[route, source][bucket] += 1
-    counts.seconds[route, source, bucket] += seconds
-
-
 def _drop(counts: MutableMapping[Any, Any], route: Route) -> None:
     for key in [key for key in counts if key[0] == route]:
         del counts[key]
 
 
-def prune(db: sqlite3.Connection, target: str, before: float) -> None:
-    """Forget messages created before then (Unix time), which no reading will bring again. Raises sqlite3.Error."""
+def prune(db: "Connection", target: str, before: float) -> None:
+    """Forget messages created before then (Unix time), which no reading will bring again.
+
+    Raises one of DATABASE_ERRORS.
+    """
     db.execute("DELETE FROM messages WHERE target = ? AND created_at < ?", (target, before))
 
 
-def forget_route(db: sqlite3.Connection, target: str, route: Route) -> None:
-    """Drop the counts of a route whose operator has no label any more. Raises sqlite3.Error."""
+def forget_route(db: "Connection", target: str, route: Route) -> None:
+    """Drop the counts of a route whose operator has no label any more. Raises one of DATABASE_ERRORS."""
     for table in ("message_counts", "failure_counts", "latencies"):
         db.execute(f"DELETE FROM {table} WHERE target = ? AND country = ? AND operator = ?", (target, *route))
 
 
-def load(db: sqlite3.Connection) -> dict[str, Counts]:
-    """Return the counts of every target. Raises sqlite3.Error."""
+def load(db: "Connection") -> dict[str, Counts]:
+    """Return the counts of every target. Raises one of DATABASE_ERRORS."""
     loaded: defaultdict[str, Counts] = defaultdict(Counts)
     for target, country, operator, status, total in db.execute("SELECT * FROM message_counts"):
         loaded[target].messages[Route(country, operator), Status(status)] = total
@@ -284,8 +282,7 @@ def load(db: sqlite3.Connection) -> dict[str, Counts]:
         loaded[target].codes[code] = total
     for target, country, operator, source, bucket, total, seconds in db.execute("SELECT * FROM latencies"):
         key = (Route(country, operator), Source(source))
-        loaded[target].latencies[key][bucket] = total
-        loaded[target].seconds[*key, bucket] = seconds
+        loaded[target].latencies[key].add(bucket, total, seconds)
     return dict(loaded)
 
 
@@ -314,31 +311,30 @@ def keyed_hash(key: bytes, text: str) -> bytes:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), key=key, digest_size=_HASH_BYTES).digest()
 
 
-def _write(db: sqlite3.Connection, target: str, counts: Counts) -> None:
-    add = "ON CONFLICT DO UPDATE SET total = total + excluded.total"
+def _write(db: "Connection", target: str, counts: Counts) -> None:
     db.executemany(
-        f"INSERT INTO message_counts VALUES (?, ?, ?, ?, ?) {add}",
+        add("message_counts", "target, country, operator, status", "total"),
         [(target, r.country, r.operator, status.value, n) for (r, status), n in counts.messages.items()],
     )
     db.executemany(
-        f"INSERT INTO failure_counts VALUES (?, ?, ?, ?, ?) {add}",
+        add("failure_counts", "target, country, operator, reason", "total"),
         [(target, r.country, r.operator, reason.value, n) for (r, reason), n in counts.failures.items()],
     )
     db.executemany(
-        f"INSERT INTO code_counts VALUES (?, ?, ?) {add}",
+        add("code_counts", "target, code", "total"),
         [(target, code, n) for code, n in counts.codes.items()],
     )
     db.executemany(
-        f"INSERT INTO latencies VALUES (?, ?, ?, ?, ?, ?, ?) {add}, seconds = seconds + excluded.seconds",
+        add("latencies", "target, country, operator, source, bucket", "total, seconds"),
         [
-            (target, route.country, route.operator, source.value, bucket, n, counts.seconds[route, source, bucket])
+            (target, route.country, route.operator, source.value, bucket, n, seconds)
             for (route, source), buckets in counts.latencies.items()
-            for bucket, n in buckets.items()
+            for bucket, n, seconds in buckets.filled()
         ],
     )
 
 
-def _known(db: sqlite3.Connection, target: str, hashes: Sequence[bytes]) -> Mapping[bytes, _Row]:
+def _known(db: "Connection", target: str, hashes: Sequence[bytes]) -> Mapping[bytes, _Row]:
     known: dict[bytes, _Row] = {}
     for start in range(0, len(hashes), _SQL_VARIABLES):
         part = hashes[start : start + _SQL_VARIABLES]

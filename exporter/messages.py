@@ -7,7 +7,6 @@ so that after a kill it goes on with exactly the scores that it had.
 
 import logging
 import math
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,12 +22,13 @@ from checks.messages.verification import Attempt, Conversion, TypedCode
 from checks.reason import Owner, Reason
 
 from . import ledger, verifications
-from .database import Database
+from .database import DATABASE_ERRORS, Connection, Database
 from .ledger import Counts, Ledger
 from .meters import Meters
 from .operators import OperatorLabels
 from .runner import Defect, contained
-from .snapshot import LATENCY_BOUNDS, Evidence, Latency, Route, Tally
+from .snapshot import Evidence, Route, Tally
+from .statements import replace
 from .verifications import Verifications
 
 _log: Final = logging.getLogger(__name__)
@@ -89,14 +89,12 @@ class Messages:
     """Counts the messages of every target. Any thread may call any method."""
 
     def __init__(self, database: Database, meters: Meters) -> None:
-        """Raises sqlite3.Error and ValueError when the database does not hold what it should."""
         self._database = database
         self._meters = meters
         self._loaded: dict[str, _Target] = {}
-        self._is_replayed = False
+        self._is_replayed = True  # there is nothing in memory to add to
         self._settings: Mapping[str, DetectorSettings] = {}
         self._tallies: dict[str, Tally] = {}
-        self._load()
 
     def watch(self, settings: Mapping[str, DetectorSettings]) -> None:
         """Use these settings for the detectors, by target; what a detector has learnt is kept."""
@@ -132,7 +130,7 @@ class Messages:
                 change = known.ledger.count(db, receipts)
                 if reading is not None:
                     db.execute(
-                        "INSERT OR REPLACE INTO readings VALUES (?, ?)",
+                        replace("readings", "target", "reading"),
                         (target, msgspec.json.encode(reading).decode()),
                     )
                 step = _Input(
@@ -199,7 +197,7 @@ class Messages:
     ) -> None:
         """Count attempts; see ``checks.messages.verification.VerificationBook``. Raises StorageUnavailableError."""
 
-        def take(known: _Target, db: sqlite3.Connection) -> verifications.Change:
+        def take(known: _Target, db: Connection) -> verifications.Change:
             change = known.verifications.take(db, attempts, now)
             if read_until is not None:  # the newest came first: only all of them tell who did not type
                 change.confirmations = known.verifications.told(db, read_until)
@@ -224,7 +222,7 @@ class Messages:
     def _verify(
         self,
         name: str,
-        work: Callable[[_Target, sqlite3.Connection], verifications.Change],
+        work: Callable[[_Target, Connection], verifications.Change],
         *,
         attempts_until: float | None = None,
     ) -> verifications.Change:
@@ -335,7 +333,9 @@ class Messages:
             return MappingProxyType({name: _evidence(target.detector) for name, target in self._targets.items()})
 
     def prune(self) -> None:
-        """Forget what no reading will bring again, and give labels to the busiest operators. Raises sqlite3.Error.
+        """Forget what no reading will bring again, and give labels to the busiest operators.
+
+        Raises one of DATABASE_ERRORS.
 
         Old is what is old in the log's own time: the wall clock may have jumped, and a log may not have been
         read for long.
@@ -350,7 +350,7 @@ class Messages:
                 if target.known_until >= target.ranked_at + _RANK_EVERY:
                     self._rank_operators(db, name, target)
 
-    def _rank_operators(self, db: sqlite3.Connection, name: str, target: _Target) -> None:
+    def _rank_operators(self, db: Connection, name: str, target: _Target) -> None:
         if target.ranked_at:  # else too little is known yet
             for route in target.labels.rank():
                 ledger.forget_route(db, name, route)
@@ -359,7 +359,7 @@ class Messages:
         target.ranked_at = target.known_until
 
     def close(self) -> None:
-        """Write the detectors down, so that the next start is quick. Raises sqlite3.Error."""
+        """Write the detectors down, so that the next start is quick. Raises one of DATABASE_ERRORS."""
         with self._database.lock:
             for name, target in self._targets.items():
                 self._save_detector(name, target)
@@ -367,11 +367,15 @@ class Messages:
     @property
     def _targets(self) -> dict[str, _Target]:
         """All targets. At the first use, when the settings are known, the journal is replayed into the detectors."""
+        self.replay()
+        return self._loaded
+
+    def replay(self) -> None:
+        """Let the detectors take what is in the journal, for who holds the lock. Raises one of DATABASE_ERRORS."""
         if not self._is_replayed:
             self._is_replayed = True
             for name, blob in self._database.writer.execute("SELECT target, input FROM journal ORDER BY id"):
                 self._advance(name, self._of(name), msgspec.msgpack.decode(blob, type=_Input), replayed=True)
-        return self._loaded
 
     def _target(self, name: str) -> _Target:
         _ = self._targets
@@ -411,7 +415,7 @@ class Messages:
             known_until = min(known_until, attempts_until)  # a code may have been typed, and not be known yet
         return max(target.known_until, known_until)
 
-    def _write_down(self, db: sqlite3.Connection, name: str, step: _Input) -> None:
+    def _write_down(self, db: Connection, name: str, step: _Input) -> None:
         db.execute("INSERT INTO journal (target, input) VALUES (?, ?)", (name, msgspec.msgpack.encode(step)))
 
     def _advance(self, name: str, target: _Target, step: _Input, *, replayed: bool = False) -> None:
@@ -424,18 +428,30 @@ class Messages:
         if target.journalled >= _JOURNAL_LIMIT and not replayed:
             try:
                 self._save_detector(name, target)
-            except sqlite3.Error as problem:  # what was taken is written: the journal only stays longer
+            except DATABASE_ERRORS as problem:  # what was taken is written: the journal only stays longer
                 self._database.failed(problem)
 
     def _save_detector(self, name: str, target: _Target) -> None:
         with self._database.transaction() as db:
             (last,) = db.execute("SELECT coalesce(max(id), 0) FROM journal WHERE target = ?", (name,)).fetchone()
             state = msgspec.msgpack.encode((target.known_until, target.detector.dump()))
-            db.execute("INSERT OR REPLACE INTO detectors VALUES (?, ?, ?)", (name, last, state))
+            db.execute(replace("detectors", "target", "journal_id, state"), (name, last, state))
             db.execute("DELETE FROM journal WHERE target = ? AND id <= ?", (name, last))
         target.journalled = 0
 
-    def _load(self) -> None:
+    def forget(self) -> None:
+        """Know nothing any more but the settings, for who holds the database's lock."""
+        self._loaded.clear()
+        self._tallies.clear()
+        self._is_replayed = True
+
+    def load(self) -> None:
+        """Know what the database holds, for who holds its lock.
+
+        Raises one of DATABASE_ERRORS, and ValueError when it does not hold what it should.
+        """
+        self.forget()
+        self._is_replayed = False
         db = self._database.writer
         for name, counts in ledger.load(db).items():
             self._loaded[name] = self._build(name, counts)
@@ -484,13 +500,7 @@ def _tally(target: _Target) -> Tally:
         messages=dict(counts.messages),
         failures=dict(counts.failures),
         codes=dict(counts.codes),
-        latency={
-            (route, source): Latency(
-                tuple(buckets[bucket] for bucket in range(len(LATENCY_BOUNDS) + 1)),
-                sum(counts.seconds[route, source, bucket] for bucket in sorted(buckets)),
-            )
-            for (route, source), buckets in counts.latencies.items()
-        },
+        latency={key: buckets.latency() for key, buckets in counts.latencies.items()},
         read_until=target.log_read_until,
         verifications=dict(target.verified),
         new_routes=frozenset(target.new_routes),

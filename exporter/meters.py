@@ -61,6 +61,8 @@ class MeterReadings:
     """All counts at one moment."""
 
     scheduler_events: Mapping[SchedulerEvent, int]
+    scheduler_threads: int  # 0 where nothing is scheduled
+    scheduler_busy_seconds: float
     http_requests: Mapping[tuple[str, str], int]  # by target and outcome
     unmapped_codes: Mapping[str, int]  # by target
     unreadable_messages: Mapping[str, int]  # by target
@@ -80,6 +82,8 @@ class Meters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._scheduler_events: Counter[SchedulerEvent] = Counter(dict.fromkeys(SchedulerEvent, 0))
+        self._scheduler_threads = 0
+        self._scheduler_busy_seconds = 0.0
         self._http_requests: Counter[tuple[str, str]] = Counter()
         self._unmapped_codes: Counter[str] = Counter()
         self._unreadable_messages: Counter[str] = Counter()
@@ -96,6 +100,16 @@ class Meters:
         """Count something that should not happen to a run."""
         with self._lock:
             self._scheduler_events[event] += 1
+
+    def scheduler_threads(self, threads: int) -> None:
+        """Note how many runs may be under way at once."""
+        with self._lock:
+            self._scheduler_threads = threads
+
+    def scheduler_busy(self, seconds: float) -> None:
+        """Add the time that a run had a thread."""
+        with self._lock:
+            self._scheduler_busy_seconds += seconds
 
     def storage_error(self) -> None:
         """Count a result that could not be written to the database."""
@@ -183,6 +197,8 @@ class Meters:
         with self._lock:
             return MeterReadings(
                 scheduler_events=MappingProxyType(dict(self._scheduler_events)),
+                scheduler_threads=self._scheduler_threads,
+                scheduler_busy_seconds=self._scheduler_busy_seconds,
                 http_requests=MappingProxyType(dict(self._http_requests)),
                 unmapped_codes=MappingProxyType(dict(self._unmapped_codes)),
                 unreadable_messages=MappingProxyType(dict(self._unreadable_messages)),

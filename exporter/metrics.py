@@ -2,13 +2,15 @@
 
 import math
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, cached_property, partial
 from importlib.metadata import version
+from itertools import accumulate
+from operator import itemgetter
 from typing import Final, assert_never
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.core import Metric
+from prometheus_client.core import Metric, Sample
 from prometheus_client.registry import Collector
 
 from checks.canary import CanarySettings
@@ -32,63 +34,114 @@ from checks.settings import BackOfficeSettings
 
 from .canaries import LEGS
 from .config import Config, ConfiguredCheck
-from .families import FAMILIES, Family
+from .families import FAMILIES, Family, MetricType
 from .meters import MeterReadings, Meters
 from .readiness import Usability, count_usable, judge_routes
 from .runner import Defect, contained
+from .shard import Shard
 from .snapshot import LATENCY_BOUNDS, Canaries, CheckState, Evidence, Latency, Snapshot, Tally
 from .storage import Storage
 from .verifier import STEP_WORDS
 
 _VERSION: Final = version("twofa-exporter")
+_ALONE: Final = Shard()
+
+
+class Series(Metric):
+    """One family, its label values and readings side by side: what a scrape of many series is written from.
+
+    It is a metric of prometheus_client, too, whose samples are built for who asks for them.
+    """
+
+    def __init__(self, family: Family, bounds: Sequence[float] = LATENCY_BOUNDS) -> None:
+        """``bounds`` are the upper bounds of a histogram's buckets but the last, which has none."""
+        super().__init__(family.described_name, family.help, family.type.value)
+        del self.samples  # an attribute there would hide the property here
+        self.family: Final = family
+        self.pick: Final = _picker(family.labels)
+        self.bounds: Final = (*bounds, math.inf)
+        self.labels: Final[list[tuple[str, ...]]] = []  # values, in the order of the family's labels
+        self.values: Final[list[float]] = []  # of each of ``labels``, unless the family is a histogram
+        self.latencies: Final[list[Latency]] = []  # of each of ``labels``, if it is one
+
+    @cached_property
+    def samples(self) -> list[Sample]:  # type: ignore[override]  # read by the library's encoders, never written
+        """What prometheus_client calls samples; nothing may be added to the family after that."""
+        names, name = self.family.labels, self.family.name
+        if self.family.type is not MetricType.HISTOGRAM:
+            pairs = zip(self.labels, self.values, strict=True)
+            return [Sample(name, dict(zip(names, labels, strict=True)), value) for labels, value in pairs]
+        samples = []
+        for labels, latency in zip(self.labels, self.latencies, strict=True):
+            of_series = dict(zip(names, labels, strict=True))
+            totals = tuple(accumulate(latency.counts))
+            for bound, total in zip(self.bounds, totals, strict=True):
+                samples.append(Sample(f"{name}_bucket", {**of_series, "le": bound_text(bound)}, total))
+            samples.append(Sample(f"{name}_count", of_series, totals[-1]))
+            samples.append(Sample(f"{name}_sum", of_series, latency.total_seconds))
+        return samples
+
+
+@cache
+def _picker(names: tuple[str, ...]) -> Callable[[Mapping[str, str]], tuple[str, ...]]:
+    """Return what takes the values of labels in the order of their names, and raises KeyError for one that lacks."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda labels: tuple([labels[name] for name in names])
+
+
+def bound_text(bound: float) -> str:
+    """Return the ``le`` label of a bucket."""
+    return "+Inf" if bound == math.inf else str(float(bound))
 
 
 class Samples:
     """Collects samples of known families; wrong labels are impossible, not merely unlikely."""
 
     def __init__(self) -> None:
-        self._metrics: dict[str, Metric] = {}
+        self._series: dict[str, Series] = {}
 
     def add(self, name: str, value: float, **labels: str) -> None:
         """Add one sample. Raises KeyError for an unknown family, ValueError for a wrong set of labels."""
-        family = FAMILIES[name]
-        self._metric(family).add_sample(name, _ordered(family, labels), value)
+        series = self._of(name, labels)
+        series.values.append(float(value))
 
     def add_histogram(self, name: str, latency: Latency, **labels: str) -> None:
         """Add one histogram with the bounds of ``LATENCY_BOUNDS``. Raises as ``add`` does."""
-        family = FAMILIES[name]
-        ordered = _ordered(family, labels)
-        metric = self._metric(family)
-        cumulative = 0
-        for bound, count in zip((*LATENCY_BOUNDS, math.inf), latency.counts, strict=True):
-            cumulative += count
-            text = "+Inf" if bound == math.inf else str(float(bound))
-            metric.add_sample(f"{name}_bucket", {**ordered, "le": text}, cumulative)
-        metric.add_sample(f"{name}_count", ordered, cumulative)
-        metric.add_sample(f"{name}_sum", ordered, latency.total_seconds)
+        series = self._of(name, labels)
+        series.latencies.append(latency)
 
     def extend(self, other: "Samples") -> None:
         """Add all of another collection's samples."""
-        for name, metric in other._metrics.items():
-            self._metric(FAMILIES[name]).samples.extend(metric.samples)
+        for name, series in other._series.items():
+            known = self._series.setdefault(name, series)
+            if known is not series:
+                known.labels.extend(series.labels)
+                known.values.extend(series.values)
+                known.latencies.extend(series.latencies)
 
-    def metrics(self) -> Iterator[Metric]:
+    def metrics(self) -> Iterator[Series]:
         """Yield the families that have samples, in the order of the table."""
-        return (self._metrics[name] for name in FAMILIES if name in self._metrics)
+        return (self._series[name] for name in FAMILIES if name in self._series)
 
-    def _metric(self, family: Family) -> Metric:
-        return self._metrics.setdefault(family.name, _empty(family))
+    def _of(self, name: str, labels: Mapping[str, str]) -> Series:
+        """Return a family's series, one longer by these labels."""
+        series = self._series.get(name)
+        if series is None:
+            series = self._series[name] = Series(FAMILIES[name])
+        try:
+            values = series.pick(labels)
+        except KeyError:
+            values = ()
+        if len(values) != len(labels):
+            msg = f"{name} has the labels {series.family.labels}, not {tuple(labels)}"
+            raise ValueError(msg)
+        series.labels.append(values)
+        return series
 
 
 def _empty(family: Family) -> Metric:
     return Metric(family.described_name, family.help, family.type.value)
-
-
-def _ordered(family: Family, labels: Mapping[str, str]) -> dict[str, str]:
-    if labels.keys() != set(family.labels):
-        msg = f"{family.name} has the labels {family.labels}, not {tuple(labels)}"
-        raise ValueError(msg)
-    return {label: labels[label] for label in family.labels}
 
 
 class TwofaCollector(Collector):
@@ -99,7 +152,13 @@ class TwofaCollector(Collector):
         config: Callable[[], Config],
         storage: Storage,
         meters: Meters,
+        *,
+        leads: Callable[[], bool] = lambda: True,
+        shard: Shard = _ALONE,
     ) -> None:
+        """``leads`` says whether checks run here: one that stands by has metrics of its own alone."""
+        self._leads = leads
+        self._shard = shard
         self._config = config
         self._storage = storage
         self._meters = meters
@@ -108,9 +167,17 @@ class TwofaCollector(Collector):
         """Return every family without samples, so that the registry knows all names."""
         return [_empty(family) for family in FAMILIES.values()]
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Series]:
         """Yield the families of this moment."""
-        config, snapshot, readings = self._config(), self._storage.snapshot(), self._meters.read()
+        config, readings, leads = self._config(), self._meters.read(), self._leads()
+        of_exporter: list[Callable[[Samples], None]] = [
+            partial(_add_exporter, readings=readings, config=config),
+            partial(_add_replica, leads=leads, shard=self._shard),
+        ]
+        if not leads:
+            yield from _build({"exporter": of_exporter})
+            return
+        snapshot = self._storage.snapshot()
         parts: dict[str, list[Callable[[Samples], None]]] = {
             "checks": [
                 partial(_add_check, check=check, state=snapshot.checks.get(check.name))
@@ -133,17 +200,22 @@ class TwofaCollector(Collector):
                 for check in config.checks.values()
                 if isinstance(check.settings, CanarySettings)
             ],
-            "exporter": [partial(_add_exporter, readings=readings, config=config)],
+            "exporter": of_exporter,
         }
-        samples = Samples()
-        for name, builders in parts.items():
-            built = [_built(build) for build in builders]
-            for part in built:
-                if part is not None:
-                    samples.extend(part)
-            samples.add("twofa_exporter_collector_success", float(None not in built), collector=name)
-        yield from samples.metrics()
+        yield from _build(parts)
         self._storage.messages.scraped(snapshot.tallies)
+
+
+def _build(parts: Mapping[str, Sequence[Callable[[Samples], None]]]) -> Iterator[Series]:
+    """Return the families of named groups, and whether each group could be built as a whole."""
+    samples = Samples()
+    for name, builders in parts.items():
+        built = [_built(build) for build in builders]
+        for part in built:
+            if part is not None:
+                samples.extend(part)
+        samples.add("twofa_exporter_collector_success", float(None not in built), collector=name)
+    return samples.metrics()
 
 
 def _built(build: Callable[[Samples], None]) -> Samples | None:
@@ -315,6 +387,8 @@ def _add_exporter(samples: Samples, readings: MeterReadings, config: Config) -> 
         samples.add("twofa_exporter_config_last_reload_success_timestamp_seconds", at)
     for event, count in readings.scheduler_events.items():
         samples.add("twofa_exporter_scheduler_events_total", count, event=event.value)
+    samples.add("twofa_exporter_scheduler_threads", readings.scheduler_threads)
+    samples.add("twofa_exporter_scheduler_busy_seconds_total", readings.scheduler_busy_seconds)
     samples.add("twofa_exporter_storage_errors_total", readings.storage_errors)
     for target, count in readings.unmapped_codes.items():
         if target in config.providers:
@@ -339,6 +413,11 @@ def _add_exporter(samples: Samples, readings: MeterReadings, config: Config) -> 
     for (target, outcome), count in readings.http_requests.items():
         if target in config.targets:
             samples.add("twofa_exporter_http_requests_total", count, target=target, outcome=outcome)
+
+
+def _add_replica(samples: Samples, leads: bool, shard: Shard) -> None:
+    samples.add("twofa_exporter_leader", float(leads))
+    samples.add("twofa_exporter_shards", shard.count, shard=str(shard.number))
 
 
 def build_registry(collector: TwofaCollector) -> CollectorRegistry:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .database import Database
+from .statements import replace
 
 SCHEMA: Final = """
 CREATE TABLE notes (name TEXT PRIMARY KEY, note TEXT NOT NULL) WITHOUT ROWID;
@@ -26,4 +27,4 @@ class CheckNotebook:
     def write(self, note: str) -> None:
         """Replace the note. Raises StorageUnavailableError when it cannot be kept."""
         with self.database.lock, self.database.written() as db:
-            db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (self.check, note))
+            db.execute(replace("notes", "name", "note"), (self.check, note))

@@ -4,27 +4,34 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobEvent
-from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.executors.base import BaseExecutor
+from apscheduler.job import Job
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
 
 from .meters import Meters, SchedulerEvent
 from .runner import Defect, contained
 
 _log: Final = logging.getLogger(__name__)
 
-# Little's law: threads busy at once = runs a second x seconds a run. Made only as they are needed;
-# APScheduler's own default of ten loses most runs of a few hundred checks to one slow provider.
-_MAX_THREADS: Final = 64
+# Little's law: threads busy at once = runs a second x seconds a run. This is for 10,000 checks a minute that take
+# three seconds each. Threads are made only as they are needed, so a few checks have a few of them; APScheduler's own
+# default of ten loses most runs of a few hundred checks to one slow provider.
+_MAX_THREADS: Final = 512
 _JITTER_SHARE: Final = 0.05  # of the interval: keeps checks of many targets from marching in step
-_MAX_START_SPREAD_SECONDS: Final = 3.0  # first runs are spread too, but nobody likes to wait for results
+# First runs are spread, but nobody likes to wait for results. What begins together stays together, so many are
+# spread more: all in three seconds would be a stampede in each interval.
+_START_SPREAD_SECONDS: Final = 3.0
+_FIRST_RUNS_A_SECOND: Final = 100.0
 _CLOCK_TOLERANCE_SECONDS: Final = 5.0
 _CLOCK_WATCH_SECONDS: Final = 1.0
 
@@ -50,6 +57,37 @@ class _Rhythm:
         return missed
 
 
+class _Turns(BaseTrigger):
+    """Due once an interval, as long after the turn before as it was on average: the jitter goes both ways."""
+
+    def __init__(self, interval_seconds: float) -> None:
+        self._interval_seconds = interval_seconds
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """Return when the turn after ``previous_fire_time`` is due."""
+        jitter = random.uniform(-_JITTER_SHARE, _JITTER_SHARE) / 2  # noqa: S311  # no secret
+        return (previous_fire_time or now) + timedelta(seconds=self._interval_seconds * (1 + jitter))
+
+
+class _Threads(BaseExecutor):
+    """Runs what is due in threads, and tells when it was. As APScheduler's own, without its log and events."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # of APScheduler, not annotated
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="check")
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Let runs under way end; those that wait for a thread do not begin."""
+        self._pool.shutdown(wait, cancel_futures=True)
+
+    def _do_submit_job(self, job: Job, run_times: Sequence[datetime]) -> None:
+        self._pool.submit(self._run_job, job, run_times[-1])
+
+    def _run_job(self, job: Job, due_at: datetime) -> None:
+        contained(lambda: job.func(*job.args, due_at))
+        self._run_job_success(job.id, ())  # type: ignore[no-untyped-call]  # frees its turn
+
+
 class Scheduler:
     """Calls ``run(name)`` for each scheduled name, at once and then at its interval, side by side."""
 
@@ -60,12 +98,13 @@ class Scheduler:
         self._lock = threading.Lock()
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # we count and log the same, with names
         self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(threads)},
+            executors={"default": _Threads(threads)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone=UTC,
         )
         self._scheduler.add_listener(self._turn_skipped, EVENT_JOB_MAX_INSTANCES)
         self._watch = ClockWatch(self._clock_jumped)
+        meters.scheduler_threads(threads)
 
     def start(self) -> None:
         """Begin to run what is scheduled, in threads of its own."""
@@ -100,7 +139,7 @@ class Scheduler:
         for name in gone:
             self._scheduler.remove_job(name)
         for name, seconds in new.items():
-            self._add(name, seconds)
+            self._add(name, seconds, _start_spread(seconds, len(new)))
 
     def run_soon(self, name: str) -> None:
         """Run a scheduled name now, out of turn; when it is running, once more right after."""
@@ -117,29 +156,28 @@ class Scheduler:
         with suppress(JobLookupError):  # it left the schedule meanwhile
             self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
 
-    def _add(self, name: str, interval: float) -> None:
-        spread = random.uniform(0, min(interval * _JITTER_SHARE, _MAX_START_SPREAD_SECONDS))  # noqa: S311  # no secret
+    def _add(self, name: str, interval: float, spread: float) -> None:
         self._scheduler.add_job(
             self._start,
-            "interval",
+            _Turns(interval),
             args=(name,),
             id=name,
-            seconds=interval,
-            jitter=interval * _JITTER_SHARE,
-            next_run_time=datetime.now(UTC) + timedelta(seconds=spread),
+            next_run_time=_soon(spread),
             replace_existing=True,
         )
 
-    def _start(self, name: str) -> None:
-        """Run a check; once more, in the same turn, when that was asked for meanwhile."""
+    def _start(self, name: str, due_at: datetime | None = None) -> None:  # noqa: ARG002  # for who measures
+        """Run a check that was due; once more, in the same turn, when that was asked for meanwhile."""
         while True:
+            began = time.monotonic()
             with self._lock:
                 rhythm = self._rhythms.get(name)
-                missed = 0 if rhythm is None else rhythm.start(time.monotonic())
+                missed = 0 if rhythm is None else rhythm.start(began)
             for _ in range(missed):
                 self._report(SchedulerEvent.MISSED, name)
             if isinstance(contained(lambda: self._run(name)), Defect):
                 self._report(SchedulerEvent.ERROR, name)
+            self._meters.scheduler_busy(time.monotonic() - began)
             with self._lock:
                 rhythm = self._rhythms.get(name)
                 if rhythm is None or not rhythm.is_wanted:
@@ -171,9 +209,19 @@ class Scheduler:
         self._meters.scheduler_event(SchedulerEvent.CLOCK_JUMP)
         _log.warning("the wall clock jumped; the schedule is laid anew", extra={"seconds": round(seconds, 1)})
         with self._lock:
-            names = list(self._rhythms)
-        for name in names:
-            self.run_soon(name)
+            waiting = {name: rhythm.interval_seconds for name, rhythm in self._rhythms.items() if not rhythm.is_running}
+        for name, seconds in waiting.items():
+            with suppress(JobLookupError):  # it left the schedule meanwhile
+                self._scheduler.modify_job(name, next_run_time=_soon(_start_spread(seconds, len(waiting))))
+
+
+def _start_spread(interval: float, checks: int) -> float:
+    """Return over how many seconds the first runs of so many checks are spread."""
+    return min(interval, max(checks / _FIRST_RUNS_A_SECOND, min(interval * _JITTER_SHARE, _START_SPREAD_SECONDS)))
+
+
+def _soon(spread: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=random.uniform(0, spread))  # noqa: S311  # no secret
 
 
 class ClockWatch:

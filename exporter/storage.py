@@ -1,11 +1,10 @@
 """The database: last results, the history of runs, and every message counted once.
 
-SQLite in WAL mode. One transaction holds a run and all that it counted, so that a kill at any moment
-leaves either all of it or nothing. No phone number, text or name is written; a message is known by a
-keyed hash of its id, and the key lives in another file.
+SQLite in WAL mode, or a PostgreSQL that several exporters share, of which one leads. One transaction holds a run and
+all that it counted, so that a kill at any moment leaves either all of it or nothing. No phone number, text or name is
+written; a message is known by a keyed hash of its id, and the key lives in another place.
 """
 
-import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
@@ -19,6 +18,7 @@ from pydantic import TypeAdapter
 
 from checks.balance import HISTORY as BALANCE_HISTORY
 from checks.errors import StorageUnavailableError
+from checks.messages.detector import DetectorSettings
 from checks.past import BalanceReading, Past, ProviderIdentity
 from checks.reason import Outcome, Reason
 from checks.result import (
@@ -38,12 +38,16 @@ from checks.result import (
 from . import canaries, ledger, messages, notes, verifications, verifier
 from .book import TargetBook
 from .canaries import CanaryStore
-from .database import WRITE_ERRORS, Database, StorageError, words_of
+from .database import DATABASE_ERRORS, WRITE_ERRORS, Database, StorageError, words_of
+from .lease import Lease
 from .messages import Messages
 from .meters import Meters
 from .migrations import MIGRATIONS
 from .notes import CheckNotebook
+from .shard import Shard
 from .snapshot import CheckState, Snapshot
+from .statements import replace as written_over
+from .storage_settings import StorageSettings
 from .verifier import VerifierStore
 
 _KEPT_RUNS: Final = 100  # of each check; as many failed ones are kept beside them
@@ -80,6 +84,13 @@ SCHEMA: Final = "".join(
     )
 )
 
+_KEEP_STATE: Final = written_over(
+    "checks",
+    "name",
+    "kind, target, reason, detail, measured, started_at, finished_at, duration_seconds, reason_since, last_success_at,"
+    " passes, fails, errors",
+)
+
 _NO_IDENTITIES: Final[Mapping[str, ProviderIdentity]] = MappingProxyType({})
 _NONE_YET: Final[Mapping[Outcome, int]] = MappingProxyType(dict.fromkeys(Outcome, 0))
 
@@ -112,12 +123,14 @@ class Storage:
         self._reading = self._lock if database.reader is database.writer else threading.Lock()
         self._recorded = 0
         self._wanted: Mapping[str, tuple[str, str]] | None = None
-        self._states = self._load()
+        self._states: dict[str, CheckState] = {}  # copied for who reads, not for each run: there may be thousands
 
     @classmethod
     def in_memory(cls, meters: Meters) -> Self:
         """Return a storage that forgets everything with the process."""
-        return cls(Database.in_memory(SCHEMA, meters), meters)
+        storage = cls(Database.in_memory(SCHEMA, meters), meters)
+        storage.load()
+        return storage
 
     @classmethod
     def open(cls, path: Path, meters: Meters) -> Self:
@@ -126,26 +139,89 @@ class Storage:
         Raises StorageError when it cannot be used.
         """
         database = Database.open(path, SCHEMA, MIGRATIONS, meters)
+        storage = cls(database, meters)
         try:
-            return cls(database, meters)
-        except sqlite3.Error as problem:
+            storage.load()
+        except DATABASE_ERRORS as problem:
             refusal = StorageError(f"{path}: cannot be used: {words_of(problem)}")
         except ValueError:  # a word or a shape of another version
             refusal = StorageError(
                 f"{path}: holds what this version does not know; run the version that wrote it, or give another"
                 " --storage.path"
             )
+        else:
+            return storage
         database.close()
         raise refusal
 
+    @classmethod
+    def open_shared(cls, settings: StorageSettings, shard: Shard, meters: Meters) -> Self:
+        """Open a database that other exporters use too: it holds nothing before ``load`` under the lease.
+
+        Raises StorageError when it cannot be used; one that cannot be reached yet is no reason.
+        """
+        from .postgresql import open_shared  # noqa: PLC0415  # its driver is an extra
+
+        return cls(open_shared(settings, shard, SCHEMA, MIGRATIONS, meters), meters)
+
+    @classmethod
+    def open_leading(cls, settings: StorageSettings, detectors: Mapping[str, DetectorSettings], meters: Meters) -> Self:
+        """Open a shared database and lead at once. Raises StorageError when it cannot be used, or another one leads."""
+        storage = cls.open_shared(settings, Shard(), meters)
+        storage.messages.watch(detectors)
+        lease = storage.lease
+        assert lease is not None  # noqa: S101  # a shared database has one
+        try:
+            if not lease.take():
+                raise StorageError("storage.url: an exporter that uses it runs, and leads; stop all that do")
+            storage.load()
+            lease.start(lambda: None, lambda: None)
+        except DATABASE_ERRORS as problem:
+            refusal = StorageError(f"storage.url: cannot be used: {words_of(problem)}")
+        except ValueError:
+            refusal = StorageError("storage.url: holds what this version does not know; run the version that wrote it")
+        except StorageError as problem:
+            refusal = problem
+        else:
+            return storage
+        storage.close()
+        raise refusal
+
+    @property
+    def lease(self) -> Lease | None:
+        """What says who of several exporters leads; None where there is one alone."""
+        return self._database.lease
+
+    def load(self) -> None:
+        """Know what the database holds; where it is shared, the lease must be held, and what is known may be written.
+
+        Raises one of DATABASE_ERRORS, StorageError, and ValueError for a word or a shape of another version.
+        """
+        with self._lock:
+            self._database.lead()
+            self.messages.load()
+            self.canaries.load()
+            self.verifier.load()
+            self._states = dict(self._load())
+            if self.lease is not None:  # else the settings of the detectors are not known yet
+                self.messages.replay()
+
+    def forget(self) -> None:
+        """Know nothing any more: another exporter goes on from here."""
+        with self._lock:
+            self.messages.forget()
+            self.canaries.forget()
+            self.verifier.forget()
+            self._states = {}
+
     def checks(self) -> Mapping[str, CheckState]:
-        """Return the results of the checks alone, which cost nothing to have."""
-        return self._states
+        """Return the results of the checks alone, which cost little to have."""
+        return MappingProxyType(self._states.copy())  # in one step, as a run may be recorded meanwhile
 
     def snapshot(self) -> Snapshot:
         """Return what is known now."""
         return Snapshot(
-            checks=self._states,
+            checks=self.checks(),
             tallies=self.messages.tallies(),
             evidence=self.messages.evidence(),
             canaries=self.canaries.counts(),
@@ -162,7 +238,7 @@ class Storage:
 
     def close(self) -> None:
         """Write everything back and let another process use the database."""
-        with suppress(sqlite3.Error):  # without it the next start replays a little more
+        with suppress(*DATABASE_ERRORS):  # without it the next start replays a little more
             self.messages.close()
         with self._lock, self._reading if self._reading is not self._lock else nullcontext():
             self._database.close()
@@ -179,14 +255,14 @@ class Storage:
             known = self._states.get(run.check)
             state = _next_state(known, run)
             try:
-                with self._database.transaction():
+                with self._database.light_transaction():
                     self._write(run, state)
             except WRITE_ERRORS as problem:
                 self._database.failed(problem)
                 state = replace(state, outcomes=_NONE_YET if known is None else known.outcomes)
             else:
                 self._database.succeeded()
-            self._states = MappingProxyType({**self._states, run.check: state})
+            self._states[run.check] = state
             self._recorded += 1
             if self._recorded % _PRUNE_EVERY == 0:
                 self._prune(run.finished_at.timestamp())
@@ -197,7 +273,7 @@ class Storage:
         """Return what a check of ``target`` may know: of earlier runs little, when the database cannot be read."""
         try:
             balances = self._balances(target, now)
-        except sqlite3.Error as problem:
+        except DATABASE_ERRORS as problem:
             self._database.failed(problem)
             balances = ()
         return Past(
@@ -224,6 +300,8 @@ class Storage:
 
     def recent_runs(self, check: str, *, passed: bool | None = None, limit: int = 10) -> Sequence[PastRun]:
         """Return the latest runs of a check, newest first; failed ones outlast the others."""
+        if not self._states:  # there are none, or another exporter leads and shows them
+            return []
         wanted = (0, 1) if passed is None else (int(passed),)
         with self._reading:
             rows = self._database.reader.execute(
@@ -238,6 +316,8 @@ class Storage:
 
     def recent_values(self, check: str, *, limit: int = 100) -> Sequence[float]:
         """Return what a check lately measured, oldest first: a balance, a delivery time or its own duration."""
+        if not self._states:
+            return []
         with self._reading:
             rows = self._database.reader.execute(
                 "SELECT value FROM runs WHERE name = ? AND value IS NOT NULL ORDER BY id DESC LIMIT ?",
@@ -264,17 +344,17 @@ class Storage:
                         self._db.execute("DELETE FROM checks WHERE name = ?", (name,))
                         self._db.execute("DELETE FROM runs WHERE name = ?", (name,))
                         self._db.execute("DELETE FROM notes WHERE name = ?", (name,))
-            except sqlite3.Error as problem:
+            except DATABASE_ERRORS as problem:
                 self._database.failed(problem)
             kept = {name: state for name, state in self._states.items() if name not in gone}
-            self._states = MappingProxyType(kept)
+            self._states = kept
 
     def _write(self, run: CheckRun, state: CheckState) -> None:
         result = run.result
         stored = tuple(part for part in result.measured if isinstance(part, _Stored))
         finished_at = run.finished_at.timestamp()
         self._db.execute(
-            "INSERT OR REPLACE INTO checks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            _KEEP_STATE,
             (
                 run.check,
                 run.kind,
@@ -313,7 +393,7 @@ class Storage:
                 # readings from a clock that was ahead would be mixed in when time catches up with them
                 self._db.execute("DELETE FROM balances WHERE target = ? AND at > ?", (run.target, finished_at))
                 self._db.execute(
-                    "INSERT OR REPLACE INTO balances VALUES (?, ?, ?, ?, ?)",
+                    written_over("balances", "target, at", "currency, amount, spent_total"),
                     (run.target, finished_at, part.currency, part.amount, spent),
                 )
 

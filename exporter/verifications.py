@@ -1,6 +1,5 @@
 """Codes that were typed and codes that were not, each counted once. Works inside a transaction of the caller's."""
 
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,9 @@ from checks.messages import UNKNOWN_COUNTRY, UNKNOWN_OPERATOR, Confirmation
 from checks.messages.operator import origin_of
 from checks.messages.verification import CODE_LIFE_SECONDS, Attempt, Conversion, TypedCode
 
+from .database import Connection
 from .ledger import keyed_hash
+from .statements import add, replace
 
 SCHEMA: Final = """
 CREATE TABLE verifications (
@@ -72,8 +73,8 @@ class Verifications:
     key: bytes
     label: Callable[[str, str], str]  # country and operator -> the operator's label, of which there are few
 
-    def take(self, db: sqlite3.Connection, attempts: Iterable[Attempt], now: float) -> Change:
-        """Count the attempts that are decided and were not counted yet. Raises sqlite3.Error."""
+    def take(self, db: Connection, attempts: Iterable[Attempt], now: float) -> Change:
+        """Count the attempts that are decided and were not counted yet. Raises one of DATABASE_ERRORS."""
         change = Change()
         for attempt in attempts:
             id_hash = keyed_hash(self.key, attempt.attempt_id)
@@ -98,15 +99,15 @@ class Verifications:
         change.confirmations = []
         return change
 
-    def told(self, db: sqlite3.Connection, read_until: float) -> list[Confirmation]:
-        """End a reading of the attempts: return all that it told of typed codes. Raises sqlite3.Error."""
-        db.execute("INSERT OR REPLACE INTO attempt_readings VALUES (?, ?)", (self.target, read_until))
+    def told(self, db: Connection, read_until: float) -> list[Confirmation]:
+        """End a reading of the attempts: return all that it told of typed codes. Raises one of DATABASE_ERRORS."""
+        db.execute(replace("attempt_readings", "target", "read_until"), (self.target, read_until))
         rows = db.execute("SELECT recipient, at FROM typed_codes WHERE target = ?", (self.target,)).fetchall()
         db.execute("DELETE FROM typed_codes WHERE target = ?", (self.target,))
         return [Confirmation(recipient, at) for recipient, at in rows]
 
-    def confirm(self, db: sqlite3.Connection, codes: Iterable[TypedCode]) -> Change:
-        """Count what the application tells, each code once. Raises sqlite3.Error."""
+    def confirm(self, db: Connection, codes: Iterable[TypedCode]) -> Change:
+        """Count what the application tells, each code once. Raises one of DATABASE_ERRORS."""
         change = Change()
         for code in codes:
             recipient, country, operator, status = self._origin(db, code)
@@ -124,15 +125,15 @@ class Verifications:
         self._write(db, change)
         return change
 
-    def begin(self, db: sqlite3.Connection) -> float | None:
-        """Return the beginning (Unix time) of the first hour that is known. Raises sqlite3.Error."""
+    def begin(self, db: Connection) -> float | None:
+        """Return the beginning (Unix time) of the first hour that is known. Raises one of DATABASE_ERRORS."""
         (hour,) = db.execute("SELECT min(hour) FROM verification_hours WHERE target = ?", (self.target,)).fetchone()
         return None if hour is None else float(hour * _HOUR)
 
-    def conversions(self, db: sqlite3.Connection, since: float, until: float) -> Sequence[Conversion]:
-        """Return what became of the codes of whole hours. Raises sqlite3.Error."""
+    def conversions(self, db: Connection, since: float, until: float) -> Sequence[Conversion]:
+        """Return what became of the codes of whole hours. Raises one of DATABASE_ERRORS."""
         rows = db.execute(
-            "SELECT country, operator, result, sum(total) FROM verification_hours"
+            "SELECT country, operator, result, CAST(sum(total) AS BIGINT) FROM verification_hours"
             " WHERE target = ? AND hour >= ? AND hour < ? GROUP BY country, operator, result",
             (self.target, since // _HOUR, until // _HOUR),
         )
@@ -144,11 +145,13 @@ class Verifications:
             for (country, operator), each in totals.items()
         ]
 
-    def _is_new(self, db: sqlite3.Connection, id_hash: bytes, created_at: float) -> bool:
-        cursor = db.execute("INSERT OR IGNORE INTO verifications VALUES (?, ?, ?)", (self.target, id_hash, created_at))
+    def _is_new(self, db: Connection, id_hash: bytes, created_at: float) -> bool:
+        cursor = db.execute(
+            "INSERT INTO verifications VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (self.target, id_hash, created_at)
+        )
         return cursor.rowcount == 1
 
-    def _origin(self, db: sqlite3.Connection, code: TypedCode) -> tuple[bytes, str, str, str | None]:
+    def _origin(self, db: Connection, code: TypedCode) -> tuple[bytes, str, str, str | None]:
         """Return recipient (hashed), country, operator and status of the message of a code, as far as it is known."""
         if code.message_id:
             row = db.execute(
@@ -159,14 +162,13 @@ class Verifications:
         country, operator = origin_of(code.recipient)
         return keyed_hash(self.key, code.recipient), country, operator, "delivered"
 
-    def _write(self, db: sqlite3.Connection, change: Change) -> None:
-        add = "ON CONFLICT DO UPDATE SET total = total + excluded.total"
+    def _write(self, db: Connection, change: Change) -> None:
         db.executemany(
-            f"INSERT INTO verification_counts VALUES (?, ?, ?, ?) {add}",
+            add("verification_counts", "target, country, result", "total"),
             [(self.target, country, label, total) for (country, label), total in change.counts.items()],
         )
         db.executemany(
-            f"INSERT INTO verification_hours VALUES (?, ?, ?, ?, ?, ?) {add}",
+            add("verification_hours", "target, hour, country, operator, result", "total"),
             [
                 (self.target, hour, country, operator, result.value, total)
                 for (hour, country, operator, result), total in change.hours.items()
@@ -174,18 +176,18 @@ class Verifications:
         )
 
 
-def load(db: sqlite3.Connection) -> dict[str, Counter[tuple[str, str]]]:
-    """Return the counts of every target, by country and label. Raises sqlite3.Error."""
+def load(db: Connection) -> dict[str, Counter[tuple[str, str]]]:
+    """Return the counts of every target, by country and label. Raises one of DATABASE_ERRORS."""
     loaded: defaultdict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     for target, country, label, total in db.execute("SELECT * FROM verification_counts"):
         loaded[target][country, label] = total
     return dict(loaded)
 
 
-def prune(db: sqlite3.Connection, target: str, read_until: float | None) -> None:
+def prune(db: Connection, target: str, read_until: float | None) -> None:
     """Forget what no reading will bring again; ``read_until`` is how far the attempts are read (Unix time).
 
-    Where none are read, the latest code that the application told of is the time. Raises sqlite3.Error.
+    Where none are read, the latest code that the application told of is the time. Raises one of DATABASE_ERRORS.
     """
     now = read_until
     if now is None:

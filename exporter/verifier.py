@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from checks.totp_steps import Slot
 
 from .ledger import keyed_hash
+from .statements import add
 
 if TYPE_CHECKING:
     from .database import Database  # it counts in the meters, which know the outcomes below
@@ -86,10 +87,17 @@ class VerifierStore:
     """The events of all targets. Any thread may call any method."""
 
     def __init__(self, database: "Database") -> None:
-        """Raises sqlite3.Error when the counts cannot be read."""
         self._database = database
         self._totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        for target, step, total in database.writer.execute("SELECT target, step, total FROM verifier_counts"):
+
+    def forget(self) -> None:
+        """Know nothing any more, for who holds the database's lock."""
+        self._totals.clear()
+
+    def load(self) -> None:
+        """Know what the database holds, for who holds its lock. Raises one of DATABASE_ERRORS."""
+        self.forget()
+        for target, step, total in self._database.writer.execute("SELECT target, step, total FROM verifier_counts"):
             self._totals[target][step] = total
 
     def take(self, target: str, events: Sequence[VerifierEvent], *, batch: str = "") -> None:
@@ -105,7 +113,7 @@ class VerifierStore:
             with self._database.written() as db:
                 if batch:
                     cursor = db.execute(
-                        "INSERT OR IGNORE INTO verifier_batches (target, batch) VALUES (?, ?)",
+                        "INSERT INTO verifier_batches (target, batch) VALUES (?, ?) ON CONFLICT DO NOTHING",
                         (target, keyed_hash(self._database.key, batch)),
                     )
                     if cursor.rowcount == 0:
@@ -116,13 +124,11 @@ class VerifierStore:
                         (target, target, KEPT_BATCHES),
                     )
                 db.executemany(
-                    "INSERT INTO verifier_slots VALUES (?, ?, ?, ?)"
-                    " ON CONFLICT DO UPDATE SET total = total + excluded.total",
+                    add("verifier_slots", "target, slot, step", "total"),
                     [(target, slot, step, count) for (slot, step), count in slots.items()],
                 )
                 db.executemany(
-                    "INSERT INTO verifier_counts VALUES (?, ?, ?)"
-                    " ON CONFLICT DO UPDATE SET total = total + excluded.total",
+                    add("verifier_counts", "target, step", "total"),
                     [(target, word, count) for word, count in totals.items()],
                 )
             self._totals[target].update(totals)

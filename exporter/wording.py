@@ -14,6 +14,7 @@ from checks.settings import CheckSettings, Demanded, Settings
 
 _MAX_SHOWN: Final = 60
 _MAX_NUMBER: Final = 10**15
+_MAX_LINE: Final = 1000
 
 _KINDS: Final[tuple[tuple[Any, str], ...]] = (
     (Mapping, "a mapping"),
@@ -125,6 +126,16 @@ def shown(value: Any) -> str:
         text = value if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]}…"
         return f'"{text}"' if text.isprintable() else ascii(text)
     return kind_of(value)
+
+
+def one_line(words: str) -> str:
+    """Return words, which may quote a file, as one line that no terminal takes for commands, and not too long."""
+    short = words if len(words) <= _MAX_LINE else f"{words[:_MAX_LINE]}…"
+    return short if short.isprintable() else "".join(map(_printable, short))
+
+
+def _printable(letter: str) -> str:
+    return letter if letter.isprintable() else ascii(letter)[1:-1]
 
 
 def kind_of(value: Any) -> str:

@@ -1,6 +1,18 @@
-"""What is shown at the end of a run: how soon each fault of the sandbox paged."""
+"""What is shown at the end of a run: how soon each fault of the sandbox paged; and a server that tests share."""
 
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Any]:
+    """A real PostgreSQL (``tests.postgresql_server.Server``), in which each test makes a database of its own."""
+    from tests.postgresql_server import run_server  # only where it is used
+
+    with run_server() as server:
+        yield server
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -66,6 +66,7 @@ _COUNTRIES: Final = frozenset({"GB", "DE", "NG"})  # two in three messages; all 
 _TARGET: Final = "twilio"
 _OFFICE: Final = "b2core"
 _MIN_BALANCE: Final = 20.0
+_THREADS: Final = 16
 _A_CANARY: Final = 0.0524  # USD
 
 
@@ -164,6 +165,7 @@ class Story:
         self.meters = Meters()
         self._config = _load_config(self.meters)
         self.meters.config_loaded(True, _moment(begin))
+        self.meters.scheduler_threads(_THREADS)
         self.storage = Storage.in_memory(self.meters)
         self.collector = TwofaCollector(lambda: self._config, self.storage, self.meters)
         self._newest: Message | None = None
@@ -223,6 +225,7 @@ class Story:
         self.meters = Meters()
         self._config = _load_config(self.meters)
         self.meters.config_loaded(True, _moment(self._now))
+        self.meters.scheduler_threads(_THREADS)
         self.collector = TwofaCollector(lambda: self._config, self.storage, self.meters)
 
     def _send(self) -> None:
@@ -330,6 +333,7 @@ class Story:
                     duration_seconds=took,
                 )
             )
+            self.meters.scheduler_busy(took)
             self._note_request(check, result)
 
     def _note_request(self, check: ConfiguredCheck, result: CheckResult) -> None:

@@ -93,6 +93,7 @@ class FakeApp:
     version: str = "1.2.3"
     healthy: bool = True
     ready: bool = True
+    leading: bool = True
     problems: tuple[str, ...] = ()
     reloads: int = 0
     storage: Storage = field(init=False)
@@ -110,6 +111,9 @@ class FakeApp:
 
     def is_ready(self) -> bool:
         return self.ready
+
+    def leads(self) -> bool:
+        return self.leading
 
     def reload(self) -> tuple[str, ...]:
         self.reloads += 1

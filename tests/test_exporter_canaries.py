@@ -14,6 +14,7 @@ from checks.reason import Reason
 from exporter.meters import Meters
 from exporter.storage import Storage
 from tests.fakes import NOW
+from tests.postgresql_server import BOTH, open_leading
 from tests.repo import ROOT
 
 PHONE, OTHER_PHONE = "+4915112345678", "+2348031234567"
@@ -22,9 +23,12 @@ DAY = 86_400.0
 MANY = Limits(max_sends=9, max_cost=9.0, currency="USD")
 
 
-@pytest.fixture
-def storage(tmp_path: Path) -> Iterator[Storage]:
-    opened = Storage.open(tmp_path / "x.db", Meters())
+@pytest.fixture(params=BOTH)
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    if request.param == "sqlite":
+        opened = Storage.open(tmp_path / "x.db", Meters())
+    else:
+        opened = open_leading(request.getfixturevalue("postgresql").new_database(), Meters())
     yield opened
     opened.close()
 

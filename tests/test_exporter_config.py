@@ -16,6 +16,7 @@ from checks.kinds import KINDS
 from checks.providers import PROVIDERS
 from checks.settings import Settings
 from checks.targets import SECTIONS
+from exporter import documents
 from exporter.config import Config, ConfigError, counted, for_one_run, load, masked, schema
 from exporter.documents import dump
 from exporter.routes import RouteSettings
@@ -187,7 +188,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "unknown section": (
         PROVIDER + CHECK + "chekcs: {}\n",
         [
-            'c.yml: chekcs: unknown key, must be one of: alertmanager, back_offices, checks, clocks, diagnose, providers, routes; did you mean "checks"?'
+            'c.yml: chekcs: unknown key, must be one of: alertmanager, back_offices, checks, clocks, diagnose, providers, routes, storage; did you mean "checks"?'
         ],
     ),
     "alertmanager that is no mapping": (
@@ -663,3 +664,20 @@ def test_every_setting_is_described_in_the_schema() -> None:
         if not field.description
     ]
     assert undescribed == []
+
+
+def test_a_large_file_is_read_as_a_small_one_is_and_its_faults_are_worded_alike(tmp_path: Path) -> None:
+    entries = "".join(f"  c{n}: {{on: no, at: 2026-01-02, number: 1_0, text: '+49', nothing: }}\n" for n in range(1000))
+    small, large = tmp_path / "small.yml", tmp_path / "large.yml"
+    small.write_text(f"checks:\n{entries[: entries.index(chr(10)) + 1]}")
+    large.write_text(f"checks:\n{entries}")
+    assert large.stat().st_size > documents._LARGE_BYTES
+    assert documents.read(large)["checks"]["c0"] == documents.read(small)["checks"]["c0"]
+    for fault in ("  c0: {}\n", "  d: [\n", "  d: 2026-13-45\n", "\tx: 1\n", "  ? [1]\n  : 2\n"):
+        small.write_text(f"checks:\n  c0: {{}}\n{fault}")
+        large.write_text(f"checks:\n{entries}{fault}")
+        with pytest.raises(documents.DocumentError) as of_small:
+            documents.read(small)
+        with pytest.raises(documents.DocumentError) as of_large:
+            documents.read(large)
+        assert str(of_large.value) == str(of_small.value)

@@ -4,7 +4,7 @@ import math
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,6 +25,7 @@ from exporter.operators import MOST_OPERATORS, OTHER_OPERATOR, OperatorLabels
 from exporter.snapshot import LATENCY_BOUNDS, Route, Tally
 from exporter.storage import Storage
 from tests.fakes import NOW, receipt
+from tests.postgresql_server import BOTH, open_leading
 
 NOW_UNIX = NOW.timestamp()
 DE = Route("DE", "unknown")
@@ -56,9 +57,14 @@ def latencies(storage: Storage) -> dict[str, tuple[int, float]]:
     }
 
 
-@pytest.fixture
-def storage() -> Storage:
-    return Storage.in_memory(Meters())
+@pytest.fixture(params=BOTH)
+def storage(request: pytest.FixtureRequest) -> Iterator[Storage]:
+    if request.param == "sqlite":
+        yield Storage.in_memory(Meters())
+        return
+    opened = open_leading(request.getfixturevalue("postgresql").new_database(), Meters())
+    yield opened
+    opened.close()
 
 
 def test_a_callback_after_the_log_is_timed_from_the_creation_that_the_log_told(storage: Storage) -> None:
@@ -204,7 +210,8 @@ def test_after_a_kill_the_detector_has_exactly_the_scores_that_it_had(tmp_path: 
     storage.close()
 
 
-def test_hostile_traffic_leaves_the_number_of_series_bounded(storage: Storage, tmp_path: Path) -> None:
+def test_hostile_traffic_leaves_the_number_of_series_bounded(tmp_path: Path) -> None:
+    storage = Storage.in_memory(Meters())
     loaded = config_of_one_provider(tmp_path)
     registry = build_registry(TwofaCollector(lambda: loaded, storage, Meters()))
     countries = ["DE", "NG", "US", "FR", "IN"]
@@ -360,18 +367,60 @@ def test_the_log_counts_as_read_when_nothing_new_was_in_it(storage: Storage) -> 
     assert storage.snapshot().tallies["twilio"].read_until == NOW_UNIX - 5
 
 
-def test_delivery_times_stay_in_their_buckets_when_a_bound_is_added(tmp_path: Path) -> None:
-    path = tmp_path / "x.db"
+BOUNDS_OF_VERSION = {  # of the schema; what was counted around a bound that is new stays below the next higher one
+    3: (
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+        10,
+        12,
+        15,
+        18,
+        22,
+        27,
+        33,
+        40,
+        50,
+        60,
+        75,
+        90,
+        120,
+        180,
+        300,
+        600,
+        1800,
+        3600,
+        math.inf,
+    ),
+    4: (
+        *(1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 18, 22, 27, 30, 33, 40, 50, 60, 75, 90, 120, 180, 300, 600, 1800, 3600),
+        math.inf,
+    ),
+}
+
+
+@pytest.mark.parametrize("version", BOUNDS_OF_VERSION)
+def test_delivery_times_stay_in_their_buckets_when_a_bound_is_added(version: int, tmp_path: Path) -> None:
+    path, bounds = tmp_path / "x.db", BOUNDS_OF_VERSION[version]
     Storage.open(path, Meters()).close()
-    with sqlite3.connect(path) as db:  # up to 27 s, up to 33 s, above an hour
-        for bucket, total in ((13, 3), (14, 2), (26, 1)):
-            db.execute("INSERT INTO latencies VALUES ('twilio', 'DE', 'unknown', 'log', ?, ?, 100.0)", (bucket, total))
-        db.execute("PRAGMA user_version = 3")
+    with sqlite3.connect(path) as db:
+        for bucket in range(len(bounds)):
+            row = ("twilio", "DE", "unknown", "log", bucket, bucket + 1, 100.0)
+            db.execute("INSERT INTO latencies VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        db.execute(f"PRAGMA user_version = {version}")
     db.close()
     storage = Storage.open(path, Meters())
     (latency,) = storage.snapshot().tallies["twilio"].latency.values()
     shown = dict(zip((*LATENCY_BOUNDS, math.inf), latency.counts, strict=True))
-    assert {bound: count for bound, count in shown.items() if count} == {27: 3, 33: 2, math.inf: 1}
+    assert {bound: count for bound, count in shown.items() if count} == {
+        bound: bucket + 1 for bucket, bound in enumerate(bounds)
+    }
+    assert latency.total_seconds == 100.0 * len(bounds)
     storage.close()
 
 

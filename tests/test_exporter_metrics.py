@@ -98,6 +98,8 @@ def a_registry(config: Config, monkeypatch: pytest.MonkeyPatch) -> CollectorRegi
     meters = Meters()
     meters.config_loaded(True, NOW)
     meters.scheduler_event(SchedulerEvent.MISSED)
+    meters.scheduler_threads(512)
+    meters.scheduler_busy(1.5)
     observer = meters.observer("twilio", ("ok", "timeout"))
     observer.request_done("ok")
     storage = Storage.in_memory(meters)

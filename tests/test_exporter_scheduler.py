@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from exporter.meters import Meters, SchedulerEvent
-from exporter.scheduler import ClockWatch, Scheduler, _Rhythm
+from exporter.scheduler import ClockWatch, Scheduler, _Rhythm, _Turns
 
 PATIENCE_SECONDS = 10
 
@@ -209,3 +209,54 @@ def test_only_a_step_of_the_clock_is_a_jump(wall_step: float, reported: float | 
     watch.look()
     watch.look()
     assert jumps == ([] if reported is None else [pytest.approx(reported)])
+
+
+def test_first_runs_of_many_checks_are_spread_over_their_interval(bench: Bench) -> None:
+    bench.scheduler.schedule({f"c{n}": 20.0 for n in range(3000)})
+    due = sorted(job.next_run_time for job in bench.scheduler._scheduler.get_jobs())
+    assert timedelta(seconds=18) < due[-1] - due[0] < timedelta(seconds=22)  # to add them takes a moment
+    assert min(later - due[at] for at, later in enumerate(due[300:])) > timedelta(seconds=1)  # two, if evenly
+
+
+def test_turns_come_at_the_interval_on_average() -> None:
+    turns, at = _Turns(60.0), datetime(2026, 11, 24, tzinfo=UTC)
+    begin = at
+    for _ in range(2000):
+        at = turns.get_next_fire_time(at, at)
+    assert (at - begin).total_seconds() / 2000 == pytest.approx(60.0, rel=0.002)
+
+
+def test_three_hundred_slow_checks_have_three_hundred_threads(bench: Bench) -> None:
+    bench = Bench(threads=512)
+    bench.gate.clear()
+    bench.scheduler.schedule({f"c{n}": 3600.0 for n in range(300)})
+    bench.scheduler.start()
+    wait_for(lambda: bench.at_once == 300)
+    bench.gate.set()
+    bench.scheduler.stop()
+
+
+def test_the_threads_and_the_time_that_they_were_busy_are_counted(bench: Bench) -> None:
+    bench.gate.clear()
+    bench.scheduler.schedule({"a": 3600.0})
+    bench.scheduler.start()
+    wait_for(lambda: bench.at_once == 1)
+    time.sleep(0.1)
+    assert bench.meters.read().scheduler_busy_seconds == 0
+    bench.gate.set()
+    wait_for(lambda: bench.meters.read().scheduler_busy_seconds >= 0.1)
+    assert bench.meters.read().scheduler_threads == 64
+
+
+def test_who_waits_for_a_thread_does_not_begin_after_the_stop() -> None:
+    bench = Bench(threads=1)
+    bench.gate.clear()
+    bench.scheduler.schedule({f"c{n}": 0.1 for n in range(5)})
+    bench.scheduler.start()
+    wait_for(lambda: bench.events(SchedulerEvent.MISSED) >= 4)  # all five are due, one runs
+    stopping = threading.Thread(target=bench.scheduler.stop)
+    stopping.start()
+    wait_for(lambda: not bench.scheduler.is_alive())
+    bench.gate.set()
+    stopping.join(PATIENCE_SECONDS)
+    assert bench.runs.total() == 1

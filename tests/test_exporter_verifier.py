@@ -76,6 +76,7 @@ def test_all_is_there_after_a_restart(tmp_path: Path) -> None:
         VerifierStore(database).take("platform", [event(-1), event(None)], batch="b1")
     with closing(open_database(tmp_path)) as database:
         store = VerifierStore(database)
+        store.load()
         store.take("platform", [event(-1)], batch="b1")
         assert store.counts() == {"platform": {"-1": 1, "none": 1}}
         assert store.book("platform").slots(0) == [Slot(at=AT, steps={-1: 1}, unmatched=1, replayed=0)]

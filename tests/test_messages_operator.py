@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 import unicodedata
+from pathlib import Path
 from typing import Final
 
 import phonenumbers
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from phonenumbers import carrier
 from phonenumbers.carrierdata import CARRIER_DATA
 
-from checks.messages import UNKNOWN_OPERATOR, country_of
+from checks.messages import UNKNOWN_OPERATOR, country_of, number_plan
 from checks.messages.country import _MOST, memoise_by_prefix
 from checks.messages.operator import operator_by_mcc_mnc, operator_label, operator_of, origin_of
 
@@ -184,14 +185,31 @@ def test_an_operator_without_a_name_is_told_by_its_codes(mcc: str, mnc: str, lab
     assert operator_by_mcc_mnc(mcc, mnc) == label
 
 
-def test_the_number_plan_is_loaded_when_it_is_needed() -> None:
+def test_the_number_plan_is_read_when_it_is_needed_and_not_kept_as_the_library_keeps_it() -> None:
     program = """
 import sys
-from checks.messages import operator
+from checks.messages import number_plan, operator
 from checks.providers import twilio
-before = "phonenumbers.carrierdata" in sys.modules
+before = number_plan._plan.cache_info().currsize
 operator.operator_of("+4915112345678")
-print(before, "phonenumbers.carrierdata" in sys.modules, "phonenumbers.geocoder" in sys.modules)
+left = [name for name in sys.modules if name.startswith(("phonenumbers.carrier", "phonenumbers.geo"))]
+print(before, number_plan._plan.cache_info().currsize, left)
 """
     told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    assert told.stdout.split() == ["False", "True", "False"]
+    assert told.stdout.split() == ["0", "1", "[]"]
+
+
+def test_a_part_of_the_number_plan_that_is_written_in_another_way_is_imported(tmp_path: Path) -> None:
+    path = tmp_path / "data0.py"
+    for written in (
+        "data = {'49151': {'en': 'One'},\n '49152':{'fa': 'Two'}}\n",
+        "data = dict([('49151', {'en': 'One'})])\n",
+    ):
+        path.write_text(written)
+        assert list(number_plan._entries(path)) == [("49151", "One")]
+
+
+def test_the_packed_number_plan_is_the_librarys() -> None:
+    prefixes, which, names = number_plan._plan()
+    packed = {str(prefix): names[place] for prefix, place in zip(prefixes, which, strict=True)}
+    assert packed == {prefix: by["en"] for prefix, by in CARRIER_DATA.items() if "en" in by}

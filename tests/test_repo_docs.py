@@ -27,6 +27,7 @@ from exporter.config import DiagnoseSettings
 from exporter.families import FAMILIES
 from exporter.routes import RouteSettings
 from exporter.sandbox.vendors import EMULATORS
+from exporter.storage_settings import StorageSettings
 from tests.repo import ROOT
 
 README = ROOT / "README.md"
@@ -68,6 +69,7 @@ def reference() -> Iterator[str]:
         "diagnose": DiagnoseSettings,
         "alertmanager": AlertmanagerSettings,
         "routes": RouteSettings,
+        "storage": StorageSettings,
     }
     for heading, model in parts.items():
         yield f"## {heading}"
@@ -270,6 +272,6 @@ def test_the_readme_is_short_enough_to_be_read() -> None:
 def test_a_secret_has_no_default() -> None:
     models: list[type[Settings]] = [spec.settings for part in SECTIONS.values() for spec in part.types.values()]
     models += [kind.settings for kind in KINDS.values()]
-    models += [DiagnoseSettings, AlertmanagerSettings]
+    models += [DiagnoseSettings, AlertmanagerSettings, StorageSettings]
     for model in models:
         assert not any(isinstance(field.default, Secret) for field in model.model_fields.values())

@@ -70,15 +70,10 @@ IMPORT_RULES = (
     ImportRule(
         inside="exporter/*",
         module="sqlite3",
-        allowed=(
-            "exporter/canaries.py",
-            "exporter/database.py",
-            "exporter/ledger.py",
-            "exporter/messages.py",
-            "exporter/storage.py",
-            "exporter/verifications.py",
-        ),
+        allowed=("exporter/database.py",),
     ),
+    ImportRule(inside="checks/*", module="psycopg"),
+    ImportRule(inside="exporter/*", module="psycopg", allowed=("exporter/postgresql.py",)),
     *(
         ImportRule(inside="exporter/*", module=vendor, allowed=("exporter/sandbox/*",))
         for vendor in sorted({*VENDORS, VENDOR_EXAMPLE})

@@ -366,6 +366,14 @@ def test_trouble_of_the_exporter_itself_is_noticed() -> None:
         )
 
 
+def test_one_that_stands_by_says_where_to_look() -> None:
+    app = FakeApp()
+    with closing(app.storage):
+        assert page_of(app, leads=False).notices == (
+            "This exporter stands by and runs no checks. Look at the one that leads, which is ready.",
+        )
+
+
 # --- words -----------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from typing import Final
 import phonenumbers
 
 from .country import UNKNOWN_COUNTRY, country_of_parsed, memoise_by_prefix
+from .number_plan import operator_name
 from .receipt import UNKNOWN_OPERATOR
 
 _MOST_LETTERS: Final = 40
@@ -22,14 +23,11 @@ _origins: Final[dict[tuple[str, str], tuple[str, str]]] = {}  # as many as numbe
 @memoise_by_prefix
 def origin_of(number: str) -> tuple[str, str]:
     """Return country and operator of an E.164 number, as ``country_of`` and ``operator_of`` do, in one look."""
-    # The plan of all countries costs 15 ms and 11 MB, which only a reader of messages pays.
-    from phonenumbers.carrier import name_for_number  # noqa: PLC0415
-
     try:
         parsed = phonenumbers.parse(number, None)
     except phonenumbers.NumberParseException:
         return UNKNOWN_COUNTRY, UNKNOWN_OPERATOR
-    origin = (country_of_parsed(parsed), operator_label(name_for_number(parsed, "en")))
+    origin = (country_of_parsed(parsed), operator_label(operator_name(parsed)))
     return _origins.setdefault(origin, origin)  # one of each, for many prefixes
 
 

@@ -10,12 +10,14 @@ import math
 import os
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
+from threading import Lock
 from time import monotonic, time
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -49,7 +51,8 @@ _STEP_BYTES: Final = 64 * 1024  # where the length of a body is not told
 # An idle connection that the server closes just as we use it looks like an outage. Common servers keep
 # idle connections for 5 s (uvicorn, Node.js) to 75 s (nginx), so ours are given up before that.
 _MAX_IDLE_SECONDS: Final = 4.0
-_POOL_SIZE: Final = 16
+_MOST_HOSTS: Final = 256  # whose idle connections are kept
+_MOST_IDLE: Final = 128  # connections to one host
 
 _USER_AGENT: Final = "twofa-exporter"
 
@@ -302,7 +305,7 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
-        super().__init__(pool_connections=_POOL_SIZE, pool_maxsize=_POOL_SIZE, max_retries=0)
+        super().__init__(pool_connections=_MOST_HOSTS, pool_maxsize=_MOST_IDLE, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
@@ -315,6 +318,41 @@ class _Adapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Leave it to the context, which demands a trusted certificate for the right name."""
+
+
+class _Shared:
+    """One adapter for all clients with the same TLS context, so that a thousand accounts share connections.
+
+    It is made for the first and closed after the last. Nothing of an account stays with a connection: credentials
+    are in each request, and no cookie is kept.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._adapters: dict[ssl.SSLContext, _Adapter] = {}
+        self._users: Counter[_Adapter] = Counter()
+
+    def take(self, context: ssl.SSLContext) -> _Adapter:
+        """Return the adapter; who takes it gives it back."""
+        with self._lock:
+            adapter = self._adapters.get(context)
+            if adapter is None:
+                adapter = self._adapters[context] = _Adapter(context)
+            self._users[adapter] += 1
+            return adapter
+
+    def give_back(self, adapter: _Adapter) -> None:
+        """Close the idle connections when nobody else has the adapter."""
+        with self._lock:
+            self._users[adapter] -= 1
+            if self._users[adapter]:
+                return
+            del self._users[adapter]
+            self._adapters = {context: other for context, other in self._adapters.items() if other is not adapter}
+        adapter.close()
+
+
+_shared: Final = _Shared()
 
 
 @cache
@@ -348,7 +386,8 @@ def origin_of(url: str) -> str:
 
 
 class Http:
-    """Sends requests to a closed set of hosts. Safe to use from several threads; reuses connections.
+    """Sends requests to a closed set of hosts. Safe to use from several threads; shares connections with
+    all others.
 
     Proxies and the CA bundle (``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FILE``) are taken from the environment once,
     at construction; a loopback address is never asked through a proxy.
@@ -377,13 +416,16 @@ class Http:
         self._limiter = None if requests_per_second is None else RateLimiter(requests_per_second)
         self._observer = observer or NoObserver()
         self._proxies = {origin: _proxies_for(origin) for origin in self._origins.values()}
-        self._adapter = _Adapter(_environment_tls_context())
+        self._adapter = _shared.take(_environment_tls_context())
+        self._is_open = True
         for name in _TALKATIVE_LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def close(self) -> None:
-        """Close the idle connections."""
-        self._adapter.close()
+        """Close the idle connections, unless other clients use them too."""
+        if self._is_open:
+            self._is_open = False
+            _shared.give_back(self._adapter)
 
     def request(
         self,

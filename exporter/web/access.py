@@ -1,4 +1,4 @@
-"""Who may ask about clients, and how often: by a password or bearer token, or on a listener of this machine alone."""
+"""Who may ask about clients, and how often: who has the token; where there is none, a user, or this machine."""
 
 import hmac
 import ipaddress
@@ -18,6 +18,7 @@ from checks.secret import Secret
 from ..config import DiagnoseSettings
 from ..meters import DiagnosisOutcome, Meters
 from .guards import is_cross_site, is_local_name
+from .users import ASK_USER, is_user
 
 _log: Final = logging.getLogger(__name__)
 
@@ -77,7 +78,10 @@ class Gate:
         if request.method == "POST" and is_cross_site(request.headers):  # a link to the empty form may be anywhere
             raise RefusedError(403, "nothing is answered for a page of another site", DiagnosisOutcome.UNAUTHORIZED)
         if token is None:
-            if not _is_from_here(request):
+            known = is_user(request.scope)
+            if known is False:
+                raise RefusedError(401, "give a user's name and password", DiagnosisOutcome.UNAUTHORIZED, ASK_USER)
+            if known is None and not _is_from_here(request):
                 words = "diagnose.token is not configured, so clients are spoken of on loopback addresses alone"
                 raise RefusedError(403, words, DiagnosisOutcome.UNAUTHORIZED)
             return

@@ -2,8 +2,9 @@
 
 import ipaddress
 import logging
+import re
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,6 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _log: Final = logging.getLogger("exporter.web")
 
 _MAX_LOGGED: Final = 200
+_HOST: Final = re.compile(
+    r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9.-]+))(?::[0-9]{0,5})?", re.IGNORECASE | re.ASCII
+)
 
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": (
@@ -35,10 +39,17 @@ class Guards:
     A page of the web can make its own name resolve to 127.0.0.1 and then read what listens there. The
     browser still sends that name as Host, so a listener that only this machine can reach answers to
     ``localhost`` and to addresses, which nobody else can give out. Other listeners answer to any name.
+    ``headers`` stand in for those of the same name that every answer has, not for those that a page sets by itself.
     """
 
-    def __init__(self, app: ASGIApp, loopback: Collection[tuple[str, int]]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        loopback: Collection[tuple[str, int]],
+        headers: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self._app = app
+        self._headers = headers
         self._loopback = frozenset(loopback)  # address and port of each listener on loopback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,9 +64,7 @@ class Guards:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                _add(message, {**SECURITY_HEADERS, **self._headers()})
             await send(message)
 
         refusal = self._refusal(scope)
@@ -86,6 +95,31 @@ class Guards:
         )
 
 
+class WithHeaders:
+    """Wraps an application: each response has these headers, unless it sets them by itself."""
+
+    def __init__(self, app: ASGIApp, headers: Callable[[], Mapping[str, str]]) -> None:
+        self._app = app
+        self._headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _add(message, self._headers())
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def _add(message: Message, headers: Mapping[str, str]) -> None:
+    present = MutableHeaders(raw=list(message["headers"]))
+    for name, value in headers.items():
+        present.setdefault(name, value)
+    message["headers"] = present.raw
+
+
 def is_local_name(host: str) -> bool:
     """Return whether a Host header holds ``localhost`` or an IP address: what no DNS server can point here."""
     name = _host_name(host)
@@ -101,12 +135,8 @@ def is_local_name(host: str) -> bool:
 
 
 def _host_name(host: str) -> str | None:
-    try:
-        parts = urlsplit(f"//{host}")
-        _ = parts.port  # raises for one that is none
-    except ValueError:
-        return None
-    return parts.hostname if parts.netloc == host and "@" not in host else None
+    match = _HOST.fullmatch(host)
+    return None if match is None else (match["address"] or match["name"]).lower()
 
 
 def is_cross_site(headers: Headers) -> bool:

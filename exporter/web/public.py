@@ -34,6 +34,7 @@ from ..meters import Meters
 from ..runner import Defect, contained
 from .clock import PAGE_PATH, TIME_PATH, ClockPage
 from .connection import Limits
+from .protection import Protection
 from .server import ThreadedServer
 
 _log: Final = logging.getLogger("exporter.web")
@@ -60,6 +61,7 @@ _STATUS: Final[Mapping[CallbackOutcome, HTTPStatus]] = {
     CallbackOutcome.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
     CallbackOutcome.STORAGE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     CallbackOutcome.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+    CallbackOutcome.STANDBY: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 _EMPTY: Final = (b"content-length", b"0")
@@ -90,6 +92,7 @@ class PublicSite:
         forwarder: Forwarder,
         meters: Meters,
         now: Callable[[], float],
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._clients = clients
         self._clock = clock
@@ -98,6 +101,7 @@ class PublicSite:
         self._meters = meters
         self._now = now
         self._askers = anyio.CapacityLimiter(_MOST_ASKING)
+        self._leads = leads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, without a word about what runs here."""
@@ -126,7 +130,10 @@ class PublicSite:
             return HTTPStatus.NOT_FOUND
         if scope["method"] not in self._allowed(path).split(", "):
             return HTTPStatus.METHOD_NOT_ALLOWED
-        outcome = await self._take(target, client, scope, receive)
+        if self._leads():
+            outcome = await self._take(target, client, scope, receive)
+        else:  # nor is it sent on: who posts again would make two of it
+            outcome = CallbackOutcome.STANDBY
         self._meters.callback(target, outcome)
         return _STATUS[outcome]
 
@@ -207,18 +214,21 @@ def serve_public(
     meters: Meters,
     true_time: Callable[[], float | None],
     limits: Limits = PUBLIC_LIMITS,
+    protection: Protection | None = None,
+    leads: Callable[[], bool] = lambda: True,
 ) -> Iterator[str]:
     """Take posts and show the clock page, on a socket that listens, beside whatever else the process does.
 
-    Yields its URL. ``true_time`` is in Unix seconds, None while it is not known. At the end requests under way are
+    Yields its URL. ``true_time`` is in Unix seconds, None while it is not known. While this exporter does
+    not lead, posts are refused for now. At the end requests under way are
     answered first, then what they brought has been written.
     """
     intake, forwarder = Intake(messages), Forwarder(meters)
     intake.start()
     forwarder.start()
     try:
-        site = PublicSite(clients, ClockPage(true_time), intake, forwarder, meters, time.time)
-        with ThreadedServer(site, listener, limits, guarded=False) as server:
+        site = PublicSite(clients, ClockPage(true_time), intake, forwarder, meters, time.time, leads)
+        with ThreadedServer(site, listener, limits, guarded=False, protection=protection) as server:
             _log.info("listening for callbacks", extra={"url": server.url})
             yield server.url
     finally:

@@ -30,8 +30,10 @@ class _Received(msgspec.Struct):
 _received: Final = msgspec.json.Decoder(_Received)
 
 
-def received_routes(config: Callable[[], Config], canaries: CanaryStore) -> Sequence[Route]:
-    """Return the endpoint."""
+def received_routes(
+    config: Callable[[], Config], canaries: CanaryStore, leads: Callable[[], bool] = lambda: True
+) -> Sequence[Route]:
+    """Return the endpoint. ``leads`` says whether test messages are sent from here."""
 
     async def received(request: Request) -> Response:
         name = request.path_params["check"]
@@ -44,6 +46,8 @@ def received_routes(config: Callable[[], Config], canaries: CanaryStore) -> Sequ
             posted = _received.decode(await request.body())
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return JSONResponse({"error": 'the body must be JSON such as {"text": "…"}'}, 400)
+        if not leads():
+            return JSONResponse({"error": "this exporter stands by; post again"}, 503, {"Retry-After": "5"})
         texts = (posted.text, posted.body, posted.message)
         if not any(canaries.received(name, text) for text in texts):
             # no error: a gateway posts all that its phone receives, and would send a refused post again

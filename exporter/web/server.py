@@ -18,8 +18,10 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .connection import Limits, limited
-from .guards import Guards
+from .connection import Connection, Limits, limited
+from .guards import Guards, WithHeaders
+from .protection import Protection
+from .tls import Encryption, Handshake, Handshakes
 
 _log: Final = logging.getLogger("exporter.web")
 
@@ -33,15 +35,20 @@ class WebError(Exception):
     """The listener cannot be set up as asked; the text says why and what to do."""
 
 
+def parse_address(address: str) -> tuple[str, int]:
+    """Return host, empty for all interfaces, and port. Raises WebError."""
+    match = _ADDRESS.fullmatch(address)
+    if match is None or int(match["port"]) > 65535 or match["bracketed"] == "":
+        raise WebError(f'"{address}": {_FORMS}')
+    return match["bracketed"] or match["plain"], int(match["port"])
+
+
 def bind(address: str, *, option: str = "--web.listen-address") -> socket.socket:
     """Return a listening socket for ``host:port``; ``:port`` means all interfaces, port 0 any free port.
 
     Raises WebError when there can be none, with the advice to give another ``option``.
     """
-    match = _ADDRESS.fullmatch(address)
-    if match is None or int(match["port"]) > 65535 or match["bracketed"] == "":
-        raise WebError(f'"{address}": {_FORMS}')
-    host, port = match["bracketed"] or match["plain"], int(match["port"])
+    host, port = parse_address(address)
     remedy = f"give another {option}"
     if not host:
         family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
@@ -86,12 +93,13 @@ def _words(problem: OSError, remedy: str) -> str:
             return f"cannot be listened on: {why}; {remedy}"
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, protection: Protection | None = None) -> str:
     """Return the address that a person on this machine opens in a browser."""
     host, port = listener.getsockname()[:2]
     if host in ("", "0.0.0.0", "::"):
         host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "http" if protection is None or protection.encryption is None else "https"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class Server(uvicorn.Server):
@@ -107,6 +115,8 @@ class Server(uvicorn.Server):
         date_header: bool = True,
         on_stop: Callable[[], object] = lambda: None,
         beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        encryption: Callable[[], Encryption | None] = lambda: None,
+        handshakes: Handshakes | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -130,6 +140,9 @@ class Server(uvicorn.Server):
         self._on_stop = on_stop  # called in the loop before answers under way are waited for
         self._beside = beside  # runs in the loop as long as the server does
         self._task: asyncio.Task[None] | None = None
+        self._encryption = encryption  # as it is for a new connection
+        self._protocol = protocol
+        self._handshakes = handshakes or _handshakes(Limits())
         self.answers: Final = threading.Event()  # or never will: see ``started``
 
     def serve_until_stopped(self) -> None:
@@ -148,10 +161,31 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to answer."""
-        await super().startup(sockets)
+        if self._encryption() is None:
+            await super().startup(sockets)
+        else:
+            await super().startup([])
+            await self._start_encrypted(sockets or [])
         if self._beside is not None:
             self._task = asyncio.create_task(self._beside())
         self.answers.set()
+
+    async def _start_encrypted(self, sockets: Sequence[socket.socket]) -> None:
+        def build(beneath: asyncio.Transport) -> asyncio.Protocol:
+            connection = self._protocol(
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+            if isinstance(connection, Connection):
+                connection.beneath = beneath
+            return connection
+
+        def handshake() -> asyncio.Protocol:
+            encryption = self._encryption()
+            assert encryption is not None  # noqa: S101  # it is not turned off while we listen
+            return Handshake(encryption, self._handshakes, build)
+
+        loop = asyncio.get_running_loop()
+        self.servers += [await loop.create_server(handshake, sock=each, backlog=_BACKLOG) for each in sockets]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let answers under way end, then drop the connections of clients that do not take theirs."""
@@ -160,7 +194,10 @@ class Server(uvicorn.Server):
             self._task.cancel()
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
-            connection.transport.abort()
+            if isinstance(connection, Connection):
+                connection.abort()
+            else:
+                connection.transport.abort()
         await asyncio.sleep(0)  # for the transports to close
 
     @contextmanager
@@ -169,29 +206,50 @@ class Server(uvicorn.Server):
         yield
 
 
-def _guarded(app: ASGIApp, sockets: Sequence[socket.socket], limits: Limits) -> Server:
+def _guarded(app: ASGIApp, sockets: Sequence[socket.socket], limits: Limits, protection: Protection | None) -> Server:
+    loopback = [listener.getsockname()[:2] for listener in sockets if _is_loopback(listener)]
+    guards = Guards(app, loopback) if protection is None else Guards(app, loopback, lambda: protection.headers)
+    return _server(guards, sockets, limits, protection)
+
+
+def _bare(app: ASGIApp, sockets: Sequence[socket.socket], limits: Limits, protection: Protection | None) -> Server:
+    if protection is not None:
+        app = WithHeaders(app, lambda: protection.headers)
+    return _server(app, sockets, limits, protection)
+
+
+def _server(app: ASGIApp, sockets: Sequence[socket.socket], limits: Limits, protection: Protection | None) -> Server:
     return Server(
-        Guards(app, [listener.getsockname()[:2] for listener in sockets if _is_loopback(listener)]),
+        app,
         sockets,
         protocol=limited(limits),
         keep_alive_seconds=limits.keep_alive_seconds,
+        beside=None if protection is None else protection.watch,
+        encryption=(lambda: None) if protection is None else lambda: protection.encryption,
+        handshakes=_handshakes(limits),
     )
 
 
-def _bare(app: ASGIApp, sockets: Sequence[socket.socket], limits: Limits) -> Server:
-    return Server(app, sockets, protocol=limited(limits), keep_alive_seconds=limits.keep_alive_seconds)
+def _handshakes(limits: Limits) -> Handshakes:
+    return Handshakes(seconds=limits.request_seconds, most=limits.connections, end_seconds=limits.answer_seconds)
 
 
 def _is_loopback(listener: socket.socket) -> bool:
     return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
-def serve(app: ASGIApp, sockets: Sequence[socket.socket], *, on_hangup: Callable[[], object]) -> None:
+def serve(
+    app: ASGIApp,
+    sockets: Sequence[socket.socket],
+    *,
+    on_hangup: Callable[[], object],
+    protection: Protection | None = None,
+) -> None:
     """Serve in the main thread until SIGINT or SIGTERM, then end within seconds, whatever clients do.
 
     SIGHUP calls ``on_hangup`` in a thread of its own. The sockets are closed at the end.
     """
-    server = _guarded(app, sockets, Limits())
+    server = _guarded(app, sockets, Limits(), protection)
 
     def stop(_: int, __: FrameType | None) -> None:
         server.force_exit = server.should_exit  # the second time: at once
@@ -201,7 +259,7 @@ def serve(app: ASGIApp, sockets: Sequence[socket.socket], *, on_hangup: Callable
         threading.Thread(target=on_hangup, name="hangup", daemon=True).start()
 
     for listener in sockets:
-        _log.info("listening", extra={"url": url_of(listener)})
+        _log.info("listening", extra={"url": url_of(listener, protection)})
     with _handlers({signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: hang_up}):
         server.serve_until_stopped()
     _log.info("stopped listening")
@@ -221,12 +279,18 @@ class ThreadedServer:
     """The same server in a thread, from ``with`` to its end, beside whatever else the process does."""
 
     def __init__(
-        self, app: ASGIApp, listener: socket.socket, limits: Limits | None = None, *, guarded: bool = True
+        self,
+        app: ASGIApp,
+        listener: socket.socket,
+        limits: Limits | None = None,
+        *,
+        guarded: bool = True,
+        protection: Protection | None = None,
     ) -> None:
         """Without guards there are no security headers, no check of Host and no log: for what no browser asks."""
-        self.url: Final = url_of(listener)
+        self.url: Final = url_of(listener, protection)
         build = _guarded if guarded else _bare
-        self._server = build(app, [listener], limits or Limits())
+        self._server = build(app, [listener], limits or Limits(), protection)
 
     def __enter__(self) -> Self:
         self._thread = self._server.start_thread("web")

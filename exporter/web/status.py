@@ -69,8 +69,12 @@ def build_page(
     now: datetime,
     opened: frozenset[str] = frozenset(),
     refreshes: bool = True,
+    leads: bool = True,
 ) -> PageView:
-    """Return the page for one moment. ``opened`` names the checks whose runs are shown; unknown names do not count."""
+    """Return the page for one moment. ``opened`` names the checks whose runs are shown; unknown names do not count.
+
+    ``leads`` says whether checks run here, or this exporter stands by for another one.
+    """
     opened &= config.checks.keys()
     views = {
         check.name: _check_view(
@@ -103,7 +107,7 @@ def build_page(
         headline=_headline(checks),
         lead=_lead(checks, by_target, judge_providers(config, snapshot)),
         worst=checks[0] if checks and checks[0].reason is not None and checks[0].state is not State.PASS else None,
-        notices=_notices(readings, scheduled, now),
+        notices=_notices(readings, scheduled, leads, now),
         targets=tuple(sorted(targets, key=lambda target: _SEVERITY[target.state])),
         routes=tuple(_route_views(config, snapshot)),
         now=moment(now, now),
@@ -283,8 +287,10 @@ def _route_state(judged: CountryReadiness) -> State:
     return State.PASS if judged.count(Usability.USABLE) else State.WAITING
 
 
-def _notices(readings: MeterReadings, scheduled: bool, now: datetime) -> tuple[str, ...]:
+def _notices(readings: MeterReadings, scheduled: bool, leads: bool, now: datetime) -> tuple[str, ...]:
     notices = []
+    if not leads:
+        notices.append("This exporter stands by and runs no checks. Look at the one that leads, which is ready.")
     if not scheduled:
         notices.append("No checks are being scheduled: these results will not change. Restart the exporter.")
     if readings.reload_succeeded_at is not None and not readings.reload_succeeded:

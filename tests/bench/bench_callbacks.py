@@ -5,7 +5,6 @@ environment. Requests a second per core are requests by the processor time of th
 """
 
 import asyncio
-import os
 import statistics
 import subprocess
 import sys
@@ -16,13 +15,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from tests.bench.measure import free_port, running
+from tests.bench.measure import Goals, free_port, processor_seconds, running
 from tests.flood import EXPORTER, Flood, pour, requests_of, write_config
 from tests.webhooks import AUTH_TOKEN, PUBLIC_URL
 
 ROUNDS, SECONDS, CONNECTIONS = 5, 3.0, 16
 RATIO_GOAL, P99_GOAL_MS = 2.5, 50.0
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 FLASK_APP: Final = f"""
 from flask import Flask, request
@@ -37,18 +35,6 @@ def callback():
         return "", 403
     return "", 204
 """
-
-
-def processor_seconds(pid: int) -> float:
-    """Return the processor time of a process and its children, in seconds."""
-    total = 0.0
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    total += (int(fields[11]) + int(fields[12])) / _TICKS
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(OSError):
-            for child in (task / "children").read_text().split():
-                total += processor_seconds(int(child))
-    return total
 
 
 @contextmanager
@@ -118,16 +104,15 @@ def measure(port: int, pid: int, first: int) -> tuple[float, float, float]:
 
 
 def main() -> int:
+    goals = Goals()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         our_port, our_pid = stack.enter_context(ours(folder))
         try:
             servers = {"ours": (our_port, our_pid), "flask": stack.enter_context(theirs(folder))}
         except subprocess.CalledProcessError:
-            print(
-                "callbacks: SKIPPED: flask and gunicorn cannot be installed here, so there is nothing to compare with"
-            )
-            return 0
+            goals.skip("callbacks a second per core", "flask and gunicorn cannot be installed here")
+            return goals.exit_code()
         results: dict[str, list[tuple[float, float, float]]] = {server: [] for server in servers}
         for round_ in range(ROUNDS):
             for server, (port, pid) in servers.items():
@@ -138,11 +123,17 @@ def main() -> int:
     for server, (per_core, a_second, p99) in medians.items():
         print(f"callbacks, {server:<5}: {per_core:7.0f} a second per core, {a_second:7.0f} a second, p99 {p99:5.1f} ms")
     ratio, p99 = medians["ours"][0] / medians["flask"][0], medians["ours"][2]
-    met = ratio >= RATIO_GOAL, p99 < P99_GOAL_MS
-    words = ["met" if each else "MISSED" for each in met]
-    print(f"  goal >= {RATIO_GOAL}x per core   measured {ratio:.1f}x   {words[0]}")
-    print(f"  goal p99 < {P99_GOAL_MS:.0f} ms at {CONNECTIONS} connections   measured {p99:.1f} ms   {words[1]}")
-    return 0 if all(met) else 1
+    sides = {name: f"{values[0]:,.0f}/s" for name, values in medians.items()}
+    goals.report(
+        "callbacks a second per core / Flask's",
+        ratio,
+        at_least=RATIO_GOAL,
+        unit="x",
+        ours=sides["ours"],
+        peer=sides["flask"],
+    )
+    goals.report(f"p99 of a callback, {CONNECTIONS} connections", p99, at_most=P99_GOAL_MS, unit="ms")
+    return goals.exit_code()
 
 
 if __name__ == "__main__":

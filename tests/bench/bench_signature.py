@@ -9,6 +9,7 @@ from collections.abc import Callable
 from twilio.request_validator import RequestValidator
 
 from checks.providers.twilio.signature import SHA1, SignedUrl
+from tests.bench.measure import Goals
 
 URL = "https://codes.example.com/callbacks/twilio"
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -53,10 +54,16 @@ def main() -> int:
     assert ours()
     assert theirs()
     slow, fast = microseconds(theirs), microseconds(ours)
-    met = slow / fast >= GOAL
-    print(f"signature of 12 fields: RequestValidator {slow:.1f} us, ours {fast:.1f} us (medians of {ROUNDS})")
-    print(f"  goal >= {GOAL:.0f}x   measured {slow / fast:.1f}x   {'met' if met else 'MISSED'}")
-    return 0 if met else 1
+    goals = Goals()
+    goals.report(
+        "signature of 12 fields, SDK / ours",
+        slow / fast,
+        at_least=GOAL,
+        unit="x",
+        ours=f"{fast:.1f} us",
+        peer=f"{slow:.1f} us",
+    )
+    return goals.exit_code()
 
 
 if __name__ == "__main__":

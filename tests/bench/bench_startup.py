@@ -59,7 +59,7 @@ def measure_serve(goals: Goals) -> None:
 
         (seconds,) = interleaved_medians(SERVE_RUNS, first_scrape)
     goals.report("serve, to the first answered scrape", seconds, at_most=1.5, unit="s")
-    goals.report("serve, resident memory once every check ran", max(megabytes), at_most=80, unit="MB")
+    goals.report("serve, resident memory once every check ran", max(megabytes), at_most=70, unit="MB")
 
 
 def main() -> int:

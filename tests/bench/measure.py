@@ -1,6 +1,9 @@
 """What the benchmarks share: real processes, medians and goals."""
 
 import contextlib
+import gc
+import math
+import os
 import re
 import socket
 import statistics
@@ -13,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.bench.report import Result, figure, record
+
 COMMAND = Path(sys.executable).parent / "twofa-exporter"
 SANDBOX_LINE = re.compile(r"sandbox listening on (http://127\.0\.0\.1:\d+)")
 
@@ -23,15 +28,35 @@ class Goals:
 
     missed: list[str] = field(default_factory=list)
 
-    def report(self, name: str, value: float, *, at_most: float, unit: str) -> None:
-        """Print one line; a value above ``at_most`` is a missed goal."""
-        met = value <= at_most
-        print(
-            f"{name:<44} {value:8.2f} {unit:<3} goal <= {at_most:g} {unit:<3} {'ok' if met else 'MISSED'}",
-            flush=True,
-        )
+    def report(
+        self,
+        name: str,
+        value: float,
+        *,
+        unit: str,
+        at_most: float = math.inf,
+        at_least: float = -math.inf,
+        ours: str = "",
+        peer: str = "",
+    ) -> None:
+        """Print one line and keep it for docs/BENCHMARKS.md; a value beyond a bound is a missed goal.
+
+        ``ours`` and ``peer`` say what a ratio is of. Without a bound it is a figure without a goal.
+        """
+        bounds = (("<=", at_most), (">=", at_least))
+        goal = " and ".join(f"{sign} {figure(bound, unit)}" for sign, bound in bounds if math.isfinite(bound))
+        met = at_least <= value <= at_most
+        verdict = f"goal {goal:<10} {'ok' if met else 'MISSED'}" if goal else ""
+        sides = f"  ({ours} against {peer})" if peer else ""
+        print(f"{name:<44} {value:8.2f} {unit:<3} {verdict}{sides}", flush=True)
+        record(Result(name=name, value=value, unit=unit, goal=goal, met=met, ours=ours, peer=peer))
         if not met:
             self.missed.append(name)
+
+    def skip(self, name: str, why: str) -> None:
+        """Say loudly that something was not measured."""
+        print(f"{name:<44} SKIPPED: {why}", flush=True)
+        record(Result(name=name, skipped=why))
 
     def exit_code(self) -> int:
         """0 when every goal was met, otherwise 1."""
@@ -58,6 +83,25 @@ def interleaved_medians(runs: int, *measures: Callable[[], float]) -> list[float
         for measure, taken in zip(measures, values, strict=True):
             taken.append(measure())
     return [statistics.median(taken) for taken in values]
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """How much processor time of this process one call takes, in seconds; what was garbage before is not in it."""
+    gc.collect()
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def processor_seconds(pid: int) -> float:
+    """The processor time of a process and its children so far, in seconds, in steps of 10 ms (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    total = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            for child in (task / "children").read_text().split():
+                total += processor_seconds(int(child))
+    return total
 
 
 def free_port() -> int:

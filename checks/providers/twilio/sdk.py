@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...errors import BadResponseError, ProviderError
 from ..http import Http, Reply
 from .settings import TwilioSettings
+from .slim import load_sdk
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -32,6 +33,7 @@ def build_sdk(settings: TwilioSettings, http: Http, refusal: Callable[[Reply], P
     from twilio.http.response import Response
     from twilio.rest import Client
 
+    load_sdk()
     logger = logging.getLogger("twilio.http_client")  # prints URLs, in which phone numbers stand
     logger.setLevel(logging.CRITICAL)
 
