@@ -25,6 +25,10 @@ has_node() { # 18 or newer
   has node && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 18 ? 1 : 0)' >/dev/null 2>&1
 }
 
+has_postgresql() {
+  has initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1
+}
+
 # The missing programs, by the name people know them by.
 missing_programs() {
   local missing=
@@ -36,6 +40,8 @@ missing_programs() {
     has_chromium || missing="$missing chromium"
     has_node || missing="$missing nodejs"
     has npm || missing="$missing npm"
+    has_postgresql || missing="$missing postgresql"
+    ! has apt-get || has systemd-analyze || missing="$missing systemd-analyze"
   fi
   printf '%s' "${missing# }"
 }
@@ -46,6 +52,7 @@ packages_of() {
   for program in $1; do
     case $program in
       alertmanager | amtool) echo prometheus-alertmanager ;;
+      systemd-analyze) echo systemd ;;
       promtool) if apt-cache show promtool 2>/dev/null | grep -q .; then echo promtool; else echo prometheus; fi ;;
       *) echo "$program" ;;
     esac
@@ -73,6 +80,11 @@ stop_service() {
       if [ -d /run/systemd/system ]; then as_root systemctl disable --quiet --now "$1" || true; fi
       ;;
   esac
+}
+
+keep_cluster_away() { # Debian makes a database of its own, and starts it, unless told not to
+  apt_install postgresql-common \
+    && as_root sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf || true
 }
 
 update_package_lists() {
@@ -177,6 +189,7 @@ provide_programs() {
   missing=$(missing_programs "$purpose")
   if [ -n "$missing" ] && may_install; then
     update_package_lists
+    case " $missing " in *" postgresql "*) keep_cluster_away ;; esac
     # shellcheck disable=SC2046  # package names hold no spaces
     install_all $(packages_of "$missing")
     hash -r
@@ -187,7 +200,7 @@ provide_programs() {
   say ""
   say "Missing here: $missing"
   if [ "$(uname -s)" = Darwin ]; then
-    say "  brew install prometheus node       (Alertmanager: https://prometheus.io/download/)"
+    say "  brew install prometheus node postgresql       (Alertmanager: https://prometheus.io/download/)"
   elif has apt-get; then
     say "  sudo apt-get install --no-install-recommends $(packages_of "$missing")"
   fi

@@ -35,6 +35,7 @@ REQUIRED = (
     "LICENSE",
     "Makefile",
     "README.md",
+    "SECURITY.md",
     "alerts/alertmanager.example.yml",
     "alerts/twofa.rules.test.yml",
     "alerts/twofa.rules.yml",

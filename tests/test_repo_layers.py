@@ -72,6 +72,7 @@ IMPORT_RULES = (
         module="sqlite3",
         allowed=("exporter/database.py",),
     ),
+    ImportRule(inside="exporter/*", module="bcrypt", allowed=("exporter/web/users.py",)),
     ImportRule(inside="checks/*", module="psycopg"),
     ImportRule(inside="exporter/*", module="psycopg", allowed=("exporter/postgresql.py",)),
     *(

@@ -321,23 +321,24 @@ class _Adapter(HTTPAdapter):
 
 
 class _Shared:
-    """One adapter for all clients with the same TLS context, so that a thousand accounts share connections.
+    """One adapter for all clients that connect alike, so that a thousand accounts share connections.
 
-    It is made for the first and closed after the last. Nothing of an account stays with a connection: credentials
+    Alike is: with the same TLS context, and to public addresses only or to all. An adapter is made for the first of
+    them and closed after the last. Nothing of an account stays with a connection: credentials
     are in each request, and no cookie is kept.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._adapters: dict[ssl.SSLContext, _Adapter] = {}
+        self._adapters: dict[tuple[ssl.SSLContext, bool], _Adapter] = {}
         self._users: Counter[_Adapter] = Counter()
 
-    def take(self, context: ssl.SSLContext) -> _Adapter:
+    def take(self, context: ssl.SSLContext, *, public_only: bool) -> _Adapter:
         """Return the adapter; who takes it gives it back."""
         with self._lock:
-            adapter = self._adapters.get(context)
+            adapter = self._adapters.get((context, public_only))
             if adapter is None:
-                adapter = self._adapters[context] = _Adapter(context)
+                adapter = self._adapters[context, public_only] = _Adapter(context)
             self._users[adapter] += 1
             return adapter
 
@@ -348,7 +349,7 @@ class _Shared:
             if self._users[adapter]:
                 return
             del self._users[adapter]
-            self._adapters = {context: other for context, other in self._adapters.items() if other is not adapter}
+            self._adapters = {key: other for key, other in self._adapters.items() if other is not adapter}
         adapter.close()
 
 
@@ -416,7 +417,7 @@ class Http:
         self._limiter = None if requests_per_second is None else RateLimiter(requests_per_second)
         self._observer = observer or NoObserver()
         self._proxies = {origin: _proxies_for(origin) for origin in self._origins.values()}
-        self._adapter = _shared.take(_environment_tls_context())
+        self._adapter = _shared.take(_environment_tls_context(), public_only=public_only)
         self._is_open = True
         for name in _TALKATIVE_LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL)
