@@ -65,6 +65,11 @@ class Page:
 
     def call(self, method: str, **parameters: Any) -> Any:
         """Send one command and return its result."""
+        message = self._call_or_error(method, **parameters)
+        assert "error" not in message, message
+        return message["result"]
+
+    def _call_or_error(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1
         command = {"id": self._number, "method": method, "params": parameters}
         if self._session is not None:
@@ -73,8 +78,7 @@ class Page:
         while True:
             message = self._receive()
             if message.get("id") == self._number:
-                assert "error" not in message, message
-                return message["result"]
+                return message
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._pending:
@@ -104,7 +108,12 @@ class Page:
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of a JavaScript expression in the page."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        while True:
+            answer = self._call_or_error("Runtime.evaluate", expression=expression, returnByValue=True)
+            if "error" not in answer:
+                break
+            assert "navigated" in answer["error"]["message"], answer  # asked while one page gives way to the next
+        answer = answer["result"]
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 

@@ -4,9 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from checks.providers import http
 from checks.providers.http import Http
 from tests.processes import wait_for
 from tests.stub_server import StubServer, answer
+
+
+@pytest.fixture(autouse=True)
+def nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Share with the clients of one test only."""
+    monkeypatch.setattr(http, "_shared", http._Shared())
 
 
 @pytest.fixture

@@ -58,8 +58,8 @@ KIN = {"bird": ["messagebird"], "messagebird": ["bird"]}
 """Two APIs of one company: they share its domains and its status page."""
 
 
-BESIDES = {"CHANGELOG.md", "pyproject.toml"}
-"""Where a vendor may be named beside its eleven files: what is new, and its own library, which tests alone use."""
+BESIDES = {"CHANGELOG.md", "SECURITY.md", "pyproject.toml"}
+"""Where a vendor may be named beside its eleven files: what is new, the least rights of its key, its own library."""
 
 
 def read(path: str) -> str:
