@@ -16,8 +16,6 @@ INDEX = ROOT / "docs" / "README.md"
 DOCUMENTS = tuple(ROOT / path for path in source_files() if path.endswith(".md"))
 
 # Documents that links may name before they are there.
-COMING = frozenset([ROOT / "docs" / "BENCHMARKS.md"])
-
 LOOPBACK = ("127.0.0.1", "localhost")
 
 
@@ -58,8 +56,6 @@ def wrong(document: Path, target: str) -> str | None:
         is_good = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
         return None if is_good else f"{target}: neither https nor this machine"
     file = file_of(document, target)
-    if file in COMING and not file.exists():
-        return None
     if not file.is_relative_to(ROOT) or not file.exists():
         return f"{target}: no such file"
     if parts.fragment and (file.suffix != ".md" or parts.fragment not in anchors(file)):
