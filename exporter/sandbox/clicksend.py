@@ -16,15 +16,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from checks.secret import Secret
-
 from .account import Account
 from .credentials import derive_hex
 from .emulator import Emulator, Ground
 from .gate import RETRY_AFTER_SECONDS, Gate
 from .message import Message
 from .outbox import Post
-from .plain import basic_auth, plain_post
+from .plain import basic_auth, plain_post, preset_settings
 from .wallet import format_micros
 from .wire import Json
 
@@ -186,11 +184,7 @@ def post(_account: Account, url: str, _signed_as: str | None, message: Message, 
 
 def _settings(account: Account) -> Mapping[str, Any]:
     username, key = credentials(account)
-    return {
-        "type": "http_json",
-        "preset": "clicksend",
-        "credentials": {"username": Secret(username), "api_key": Secret(key)},
-    }
+    return preset_settings("clicksend", username=username, api_key=key)
 
 
 CLICKSEND: Final = Emulator(

@@ -14,15 +14,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from checks.secret import Secret
-
 from .account import Account
 from .credentials import derive_hex
 from .emulator import Emulator, Ground
 from .gate import Gate
 from .message import Message
 from .outbox import Post
-from .plain import basic_auth, plain_post
+from .plain import basic_auth, plain_post, preset_settings
 from .wallet import CURRENCY
 from .wire import Json, parse_form
 
@@ -168,11 +166,7 @@ def post(_account: Account, url: str, _signed_as: str | None, message: Message, 
 
 def _settings(account: Account) -> Mapping[str, Any]:
     username, password = credentials(account)
-    return {
-        "type": "http_json",
-        "preset": "46elks",
-        "credentials": {"username": Secret(username), "password": Secret(password)},
-    }
+    return preset_settings("46elks", username=username, password=password)
 
 
 ELKS: Final = Emulator(

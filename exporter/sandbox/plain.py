@@ -8,6 +8,8 @@ from typing import Any
 
 from starlette.requests import Request
 
+from checks.secret import Secret
+
 from .outbox import Post
 
 
@@ -24,3 +26,12 @@ def basic_auth(request: Request) -> tuple[str, str]:
 def plain_post(url: str, report: Mapping[str, Any]) -> Post:
     """Return a post that nothing signs."""
     return Post(url=url, body=json.dumps(report).encode(), headers={"Content-Type": "application/json"})
+
+
+def preset_settings(preset: str, **credentials: str) -> Mapping[str, Any]:
+    """Return the settings of a provider that a preset describes."""
+    return {
+        "type": "http_json",
+        "preset": preset,
+        "credentials": {name: Secret(value) for name, value in credentials.items()},
+    }

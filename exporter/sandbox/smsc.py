@@ -17,15 +17,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from checks.secret import Secret
-
 from .account import Account
 from .credentials import derive_hex
 from .emulator import Emulator, Ground
 from .gate import Gate
 from .message import Message
 from .outbox import Post
-from .plain import plain_post
+from .plain import plain_post, preset_settings
 from .wallet import CURRENCY, format_micros
 from .wire import Json, parse_form
 
@@ -172,11 +170,7 @@ def post(_account: Account, url: str, _signed_as: str | None, message: Message, 
 
 def _settings(account: Account) -> Mapping[str, Any]:
     login, password = credentials(account)
-    return {
-        "type": "http_json",
-        "preset": "smsc",
-        "credentials": {"login": Secret(login), "password": Secret(password)},
-    }
+    return preset_settings("smsc", login=login, password=password)
 
 
 SMSC: Final = Emulator(
